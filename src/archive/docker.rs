@@ -1,0 +1,232 @@
+//! Reads a Docker archive: `manifest.json` as an array, configs and layers as members.
+//!
+//! Such an archive keeps no manifest, so one is made (see [`canonical`]).
+
+use serde::Deserialize;
+
+use super::graph::{Graph, MAX_CONFIG, MAX_LAYERS};
+use super::members::{Members, Stored};
+use super::packing::{Compression, MAGIC_LENGTH};
+use super::problem::{Fault, Problems};
+use crate::digest::{Algorithm, Digest};
+use crate::oci::ImageConfig;
+use crate::oci::canonical::{self, Packing};
+use crate::oci::descriptor::or_default;
+
+/// A `manifest.json` up to this size is read, as containerd does.
+const MAX_MANIFEST: u64 = 20 << 20;
+
+/// One image of `manifest.json`, as written.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Item {
+    config: String,
+    /// Names, each `repository:tag`.
+    #[serde(default, deserialize_with = "or_default")]
+    pub repo_tags: Vec<String>,
+    #[serde(default, deserialize_with = "or_default")]
+    layers: Vec<String>,
+}
+
+/// An image whose configuration was read and hashed.
+#[derive(Debug)]
+pub struct DockerImage<'i> {
+    item: &'i Item,
+    /// The digest of the configuration, by which the other half of a hybrid archive knows the image.
+    pub config_digest: Digest,
+    config: ImageConfig,
+    config_stored: Stored,
+}
+
+/// Whether the member `manifest.json` is an array: as an object it is something else.
+pub fn is_manifest(members: &Members, name: &str) -> bool {
+    /// Long enough for any white space that a writer may put first.
+    const FRONT: u64 = 64;
+    let front = members
+        .locate(name)
+        .and_then(|stored| members.read_front(stored, FRONT));
+    front.is_ok_and(|front| front.trim_ascii_start().first() == Some(&b'['))
+}
+
+/// The images that `manifest.json` lists.
+///
+/// # Errors
+/// [`Fault`] if it cannot be read or parsed.
+pub fn items(members: &Members, name: &str) -> Result<Vec<Item>, Fault> {
+    let bytes = members.read(members.locate(name)?, MAX_MANIFEST)?;
+    serde_json::from_slice(&bytes).map_err(Fault::Json)
+}
+
+impl<'i> DockerImage<'i> {
+    /// Reads the configuration of `item`, whose members lie in the folder `prefix`.
+    ///
+    /// # Errors
+    /// [`Fault`] if it is not there, or not what its name says.
+    pub fn read(members: &Members, prefix: &str, item: &'i Item) -> Result<Self, Fault> {
+        let config_stored = members.locate(&path(prefix, &item.config))?;
+        let bytes = members.read(config_stored, MAX_CONFIG)?;
+        let config_digest = Digest::sha256(&bytes);
+        match digest_of_name(&item.config) {
+            Some(expected) if expected != config_digest => {
+                return Err(Fault::DigestMismatch {
+                    expected,
+                    found: config_digest,
+                });
+            }
+            _ => {}
+        }
+        let config = ImageConfig::parse(&bytes).map_err(Fault::Json)?;
+        Ok(Self {
+            item,
+            config_digest,
+            config,
+            config_stored,
+        })
+    }
+
+    /// The member that holds the configuration.
+    pub fn config_name(&self) -> &str {
+        &self.item.config
+    }
+
+    /// Makes the canonical manifest, locating config and layers in `graph`.
+    pub fn make_manifest(
+        &self,
+        members: &Members,
+        prefix: &str,
+        graph: &mut Graph<'_>,
+        problems: &mut Problems,
+    ) -> Option<Digest> {
+        let layers = match self.layers(members, prefix) {
+            Ok(layers) => layers,
+            Err((member, fault)) => {
+                problems.add_in(member, &fault);
+                return None;
+            }
+        };
+        for (layer, stored) in &layers {
+            graph.locate(layer.blob.digest.clone(), *stored);
+        }
+        graph.locate(self.config_digest.clone(), self.config_stored);
+        let config = canonical::Blob {
+            digest: self.config_digest.clone(),
+            size: self.config_stored.size,
+        };
+        let layers: Vec<_> = layers.into_iter().map(|(layer, _)| layer).collect();
+        let (media_type, json) = canonical::manifest(&config, &layers);
+        Some(graph.make(&media_type, json, &self.config))
+    }
+
+    /// The layers, bottom first, or the member at fault.
+    fn layers(
+        &self,
+        members: &Members,
+        prefix: &str,
+    ) -> Result<Vec<(canonical::Layer, Stored)>, (&'i str, Fault)> {
+        let item = self.item;
+        let config = item.config.as_str();
+        let diff_ids = self.config.diff_ids().unwrap_or_default();
+        if item.layers.len() > MAX_LAYERS {
+            return Err((
+                config,
+                Fault::TooMany {
+                    what: "layers",
+                    limit: MAX_LAYERS,
+                },
+            ));
+        }
+        if diff_ids.len() != item.layers.len() {
+            let fault = Fault::LayerCount {
+                layers: item.layers.len(),
+                diff_ids: diff_ids.len(),
+            };
+            return Err((config, fault));
+        }
+        let layers = item.layers.iter().zip(diff_ids);
+        layers
+            .map(|(name, diff_id)| {
+                layer(members, prefix, name, diff_id).map_err(|fault| (name.as_str(), fault))
+            })
+            .collect()
+    }
+}
+
+/// Where a layer lies and what its digest is, without reading more than its first bytes.
+fn layer(
+    members: &Members,
+    prefix: &str,
+    name: &str,
+    diff_id: &str,
+) -> Result<(canonical::Layer, Stored), Fault> {
+    let stored = members.locate(&path(prefix, name))?;
+    let bad_digest = |error| Fault::BadDigest {
+        digest: diff_id.to_owned(),
+        error,
+    };
+    let diff_id: Digest = diff_id.parse().map_err(bad_digest)?;
+    let compressed = match Compression::detect(&members.read_front(stored, MAGIC_LENGTH)?) {
+        None => None,
+        Some(Compression::Gzip) => Some(Packing::Gzip),
+        Some(Compression::Zstd) => Some(Packing::Zstd),
+        Some(other) => return Err(Fault::LayerPacking(other.name())),
+    };
+    let (packing, digest) = match compressed {
+        // The diff ID is the digest of the uncompressed layer.
+        None => (Packing::Plain, diff_id),
+        Some(packing) => match digest_of_name(name) {
+            // A name that is the diff ID says nothing about the compressed bytes.
+            Some(digest) if digest != diff_id => (packing, digest),
+            _ => return Err(Fault::PendingLayer),
+        },
+    };
+    let blob = canonical::Blob {
+        digest,
+        size: stored.size,
+    };
+    Ok((canonical::Layer { blob, packing }, stored))
+}
+
+/// Docker for Windows once wrote backslashes here.
+fn path(prefix: &str, name: &str) -> String {
+    format!("{prefix}{}", name.replace('\\', "/"))
+}
+
+/// The SHA-256 digest that the last part of a member's name claims, if it does.
+///
+/// Never the folder: `<v1 id>/layer.tar` has an id there that is no digest.
+fn digest_of_name(name: &str) -> Option<Digest> {
+    let base = name.rsplit(['/', '\\']).next()?;
+    let base = base.strip_prefix("sha256:").unwrap_or(base);
+    let extensions = [".tar.gz", ".tar.zst", ".tgz", ".tar", ".json"];
+    let hex = extensions
+        .iter()
+        .find_map(|extension| base.strip_suffix(extension))
+        .unwrap_or(base);
+    Digest::from_hex(Algorithm::Sha256, hex).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_in_names() {
+        let hex = "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9";
+        let digest = Digest::from_hex(Algorithm::Sha256, hex).ok();
+        for name in [
+            "X",
+            "X.json",
+            "X.tar",
+            "X.tar.gz",
+            "sha256:X",
+            "blobs/sha256/X",
+            "a\\X.tgz",
+            "a/X.tar.zst",
+        ] {
+            assert_eq!(digest_of_name(&name.replace('X', hex)), digest, "{name}");
+        }
+        for name in ["config.json", "X/layer.tar", "layer.tar", "X.txt", ""] {
+            assert_eq!(digest_of_name(&name.replace('X', hex)), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! What is wrong with a file: a value, told to people once, that never stops anything else.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::digest::{Digest, DigestError};
+use crate::oci::manifest::ManifestError;
+use crate::oci::reference::ReferenceError;
+
+/// How much a problem matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Nothing is wrong: a file was passed over, and this is why.
+    Note,
+    /// It is served, and may not be what was meant.
+    Warning,
+    /// Something that was meant to be served is not.
+    Error,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// One thing that is wrong with one file.
+///
+/// `Display` gives one line: file, member, what was found, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Problem {
+    /// The file or folder.
+    pub file: PathBuf,
+    /// The member of the archive, where one is at fault.
+    pub member: Option<String>,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What was expected and what was found.
+    pub what: String,
+    /// What the user can do about it.
+    pub fix: &'static str,
+}
+
+impl Problem {
+    /// The problem that `fault` is for `file`.
+    pub fn new(file: impl Into<PathBuf>, fault: &Fault) -> Self {
+        Self {
+            file: file.into(),
+            member: None,
+            severity: fault.severity(),
+            what: fault.to_string(),
+            fix: fault.fix(),
+        }
+    }
+
+    /// The same problem, with the member that is at fault.
+    #[must_use]
+    pub fn in_member(self, member: impl Into<String>) -> Self {
+        Self {
+            member: Some(member.into()),
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {}: ",
+            self.severity,
+            Printable(&self.file.to_string_lossy())
+        )?;
+        if let Some(member) = &self.member {
+            write!(f, "{}: ", Printable(member))?;
+        }
+        write!(f, "{}; {}", Printable(&self.what), self.fix)
+    }
+}
+
+/// A text of foreign origin, with control characters escaped: it must not drive a terminal.
+pub struct Printable<'t>(pub &'t str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            if character.is_control() {
+                write!(f, "{}", character.escape_default())?;
+            } else {
+                write!(f, "{character}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Everything that can be wrong with a file, an archive, or what several of them say together.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The system refuses to read it.
+    #[error("it cannot be read: {0}")]
+    Unreadable(#[source] std::io::Error),
+    /// A link whose target lies outside the packages folder.
+    #[error("it is a link that leaves the folder, to {}", .0.display())]
+    LeavesRoot(PathBuf),
+    /// A link that leads to a folder it lies in.
+    #[error("it is a link to a folder that contains it")]
+    Loop,
+    /// The file has no bytes.
+    #[error("the file is empty")]
+    EmptyFile,
+    /// The file is called an archive and is none.
+    #[error("it is not a tar archive")]
+    NotAnArchive,
+    /// The file is not called an archive and is none.
+    #[error("not an archive")]
+    Ignored,
+    /// The whole archive is compressed.
+    #[error("the archive is compressed with {0}")]
+    Compressed(&'static str),
+    /// A tar that holds no images.
+    #[error("the archive holds no images: neither `index.json` nor `manifest.json` is in it")]
+    NoImages,
+    /// The file ends before its last member does.
+    #[error(
+        "the archive is incomplete: a member ends at byte {expected}, the file at byte {found}"
+    )]
+    Truncated {
+        /// Where the member ends.
+        expected: u64,
+        /// Where the file ends.
+        found: u64,
+    },
+    /// A header that readers would read differently, or that is damaged.
+    #[error("the tar header at byte {offset} is not valid: {what}")]
+    BadHeader {
+        /// Where the header begins.
+        offset: u64,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The reader failed: an error of this program.
+    #[error("reading it failed because of an error in this program")]
+    Internal,
+    /// The file was written to while it was read.
+    #[error("the file changed while it was read")]
+    Changing,
+    /// A member name that points out of the archive.
+    #[error("the member's name leaves the archive")]
+    EscapingMember,
+    /// Two members of one name differ.
+    #[error("two different members have this name")]
+    Duplicate,
+    /// A sparse member: its bytes are a map and fragments.
+    #[error("the member is stored sparsely")]
+    SparseMember,
+    /// A member that another one names is not there.
+    #[error("`{0}` is not in the archive")]
+    MissingMember(String),
+    /// A document above the cap.
+    #[error("it is too large: {size} bytes, at most {limit} are read")]
+    TooLarge {
+        /// Its length.
+        size: u64,
+        /// The cap.
+        limit: u64,
+    },
+    /// Too many of something.
+    #[error("there are too many {what}: at most {limit} are read")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// The cap.
+        limit: usize,
+    },
+    /// JSON that cannot be read.
+    #[error("it cannot be parsed: {0}")]
+    Json(#[source] serde_json::Error),
+    /// A manifest that cannot be taken.
+    #[error("the manifest is not usable: {0}")]
+    Manifest(#[source] ManifestError),
+    /// A digest that cannot be used.
+    #[error("`{digest}` is {error}")]
+    BadDigest {
+        /// The digest as written.
+        digest: String,
+        /// Why it cannot be used.
+        error: DigestError,
+    },
+    /// Bytes that do not hash to the name they have.
+    #[error("expected the digest {expected}, found {found}")]
+    DigestMismatch {
+        /// The name.
+        expected: Digest,
+        /// What the bytes hash to.
+        found: Digest,
+    },
+    /// A length that differs from the descriptor's.
+    #[error("expected {expected} bytes, found {found}")]
+    SizeMismatch {
+        /// What the descriptor says.
+        expected: u64,
+        /// What is there.
+        found: u64,
+    },
+    /// Indexes in indexes, too many of them.
+    #[error("indexes are nested more than {0} deep")]
+    TooDeep(usize),
+    /// A manifest lists layers that its configuration does not know.
+    #[error("the image has {layers} layers but its config has {diff_ids} diff IDs")]
+    LayerCount {
+        /// How many layers are listed.
+        layers: usize,
+        /// How many the configuration lists.
+        diff_ids: usize,
+    },
+    /// A layer whose digest is known only after reading all of it.
+    #[error(
+        "the digest of this layer is known only after reading all of it, which is not supported yet"
+    )]
+    PendingLayer,
+    /// A layer packed in a way that has no media type.
+    #[error("the layer is compressed with {0}, for which there is no media type")]
+    LayerPacking(&'static str),
+    /// A stored manifest that does not fit the image, in an archive that describes it a second time.
+    #[error(
+        "the stored manifest {0} does not fit the image; one made from `manifest.json` is served instead"
+    )]
+    RejectedManifest(Digest),
+    /// A name that no client can ask for.
+    #[error("the image name `{name}` cannot be served: {error}")]
+    BadName {
+        /// The name as written.
+        name: String,
+        /// Why not.
+        error: ReferenceError,
+    },
+    /// A name whose digest is another image's.
+    #[error("the image name `{name}` has a digest, but the image is {found}")]
+    NameMismatch {
+        /// The name as written.
+        name: String,
+        /// What the image is.
+        found: Digest,
+    },
+    /// A tag that v1.1 forbids.
+    #[error("the tag `{0}` has a `+`, which newer clients refuse")]
+    LooseTag(String),
+    /// Blobs that no archive holds.
+    #[error("{image}: {}", missing(.manifests, .blobs))]
+    Incomplete {
+        /// The image, by name or digest.
+        image: String,
+        /// How many manifests are absent.
+        manifests: usize,
+        /// How many configs and layers are absent.
+        blobs: usize,
+    },
+    /// One name, two images.
+    #[error("`{name}` is {loser} here, but {winner} in {}, which is newer", .elsewhere.display())]
+    Conflict {
+        /// The name that both claim.
+        name: String,
+        /// The image of this file.
+        loser: Digest,
+        /// The image that is served.
+        winner: Digest,
+        /// The file of that.
+        elsewhere: PathBuf,
+    },
+    /// A bare name that means two repositories.
+    #[error("`{bare}` can mean {shadowed}, but {chosen} is served under it")]
+    Ambiguous {
+        /// The bare name.
+        bare: String,
+        /// The repository that the bare name does not reach.
+        shadowed: String,
+        /// The repository that it does.
+        chosen: String,
+    },
+}
+
+fn missing(manifests: &usize, blobs: &usize) -> String {
+    let count = |count: usize, what: &str| match count {
+        1 => format!("1 {what} is"),
+        _ => format!("{count} {what}s are"),
+    };
+    match (manifests, blobs) {
+        (0, blobs) => format!("{} missing", count(*blobs, "blob")),
+        (manifests, 0) => format!("{} missing", count(*manifests, "manifest")),
+        (manifests, blobs) => {
+            format!(
+                "{} missing, and {} missing",
+                count(*manifests, "manifest"),
+                count(*blobs, "blob")
+            )
+        }
+    }
+}
+
+impl Fault {
+    /// How much this matters.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::Ignored => Severity::Note,
+            Self::Loop
+            | Self::EmptyFile
+            | Self::NotAnArchive
+            | Self::NoImages
+            | Self::EscapingMember
+            | Self::RejectedManifest(_)
+            | Self::LooseTag(_)
+            | Self::Conflict { .. }
+            | Self::Ambiguous { .. } => Severity::Warning,
+            Self::Incomplete { blobs: 0, .. } => Severity::Warning,
+            _ => Severity::Error,
+        }
+    }
+
+    /// What the user can do.
+    pub fn fix(&self) -> &'static str {
+        match self {
+            Self::Unreadable(_) => "check that the server's user may read it",
+            Self::LeavesRoot(_) => {
+                "name its target with another `--packages`, or put the file here"
+            }
+            Self::Loop => "remove the link",
+            Self::EmptyFile => "remove it, or save the image again",
+            Self::Internal => "please report it, with the file if possible",
+            Self::NotAnArchive => {
+                "remove it, or save the image again, as with `docker save -o FILE IMAGE`"
+            }
+            Self::Ignored => "nothing to do",
+            Self::Compressed(_) => "decompress it, as with `gzip -d` or `zstd -d`",
+            Self::NoImages => {
+                "save an image, as with `docker save -o FILE IMAGE`; `docker export` does not make one"
+            }
+            Self::Truncated { .. } | Self::Changing => {
+                "wait until it has been copied, or copy it again; it is read again when it changes"
+            }
+            Self::BadHeader { .. } | Self::Duplicate => "save the image again",
+            Self::EscapingMember => "the member is left out; save the image again if it is missed",
+            Self::SparseMember => {
+                "pack the archive again without sparse files, as with `bsdtar --no-read-sparse`"
+            }
+            Self::MissingMember(_) | Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => {
+                "copy the archive again, or save the image again"
+            }
+            Self::TooLarge { .. } | Self::TooMany { .. } | Self::TooDeep(_) => {
+                "this is no image that clients could pull; save it in another way"
+            }
+            Self::Json(_) | Self::Manifest(_) | Self::LayerCount { .. } => {
+                "save the image again with a current version of its tool"
+            }
+            Self::BadDigest { .. } => "save the image with sha256 or sha512 digests",
+            Self::PendingLayer | Self::LayerPacking(_) => {
+                "save it as an OCI archive, as with `skopeo copy docker-archive:FILE oci-archive:NEW`"
+            }
+            Self::RejectedManifest(_) => "save the image again with a current version of Docker",
+            Self::BadName { .. } | Self::NameMismatch { .. } => {
+                "tag the image with another name and save it again"
+            }
+            Self::LooseTag(_) => "use a tag without `+`, or hide such tags with `--strict-tags`",
+            Self::Incomplete { blobs: 0, .. } => {
+                "platforms that are there can be pulled; for all of them save the image with all platforms"
+            }
+            Self::Incomplete { .. } => "add an archive that holds them, or save the image again",
+            Self::Conflict { .. } => {
+                "remove one of the two archives, or give its image another tag"
+            }
+            Self::Ambiguous { .. } => {
+                "ask for it with its host, or give one of the two another name"
+            }
+        }
+    }
+}
+
+/// Collects the problems of one file.
+#[derive(Debug)]
+pub struct Problems {
+    file: PathBuf,
+    list: Vec<Problem>,
+}
+
+impl Problems {
+    /// No problems of `file` yet.
+    pub fn of(file: &Path) -> Self {
+        Self {
+            file: file.to_owned(),
+            list: Vec::new(),
+        }
+    }
+
+    /// Notes a fault of the file as a whole.
+    pub fn add(&mut self, fault: &Fault) {
+        self.list.push(Problem::new(&self.file, fault));
+    }
+
+    /// Notes a fault of one member.
+    pub fn add_in(&mut self, member: &str, fault: &Fault) {
+        self.list
+            .push(Problem::new(&self.file, fault).in_member(member));
+    }
+
+    /// All that were noted, once each.
+    pub fn into_vec(mut self) -> Vec<Problem> {
+        self.list.sort();
+        self.list.dedup();
+        self.list
+    }
+}

@@ -1,0 +1,1 @@
+//! Walks over tars made by hand.

@@ -1,0 +1,216 @@
+//! Files beneath a root, and how to tell that one is still the same.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{CWD, Mode, OFlags};
+
+/// A folder, or a single file, that is served.
+///
+/// The path is resolved anew at each use and no descriptor is kept: the folder may be a
+/// link that is swapped, or a stick that is pulled.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Root {
+    path: PathBuf,
+}
+
+impl Root {
+    /// The root at `path`, as the user wrote it.
+    pub fn new(path: impl Into<PathBuf>) -> Arc<Self> {
+        Arc::new(Self { path: path.into() })
+    }
+
+    /// The path as the user wrote it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Where a file lies: a root, and a path relative to it that never leaves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    root: Arc<Root>,
+    /// Empty where the root itself is the file.
+    relative: Box<Path>,
+}
+
+impl Location {
+    /// The file `relative` beneath `root`; with an empty path, the root itself.
+    pub fn new(root: Arc<Root>, relative: impl Into<Box<Path>>) -> Self {
+        Self {
+            root,
+            relative: relative.into(),
+        }
+    }
+
+    /// The file `name` in the folder that this is.
+    #[must_use]
+    pub fn join(&self, name: impl AsRef<Path>) -> Self {
+        Self::new(
+            Arc::clone(&self.root),
+            self.relative.join(name).into_boxed_path(),
+        )
+    }
+
+    /// The root beneath which this lies.
+    pub fn root(&self) -> &Arc<Root> {
+        &self.root
+    }
+
+    /// The path relative to the root; empty where the root itself is the file.
+    pub fn relative(&self) -> &Path {
+        &self.relative
+    }
+
+    /// The path to show to people, and to use where following links does no harm.
+    pub fn path(&self) -> PathBuf {
+        if self.relative.as_os_str().is_empty() {
+            self.root.path.clone()
+        } else {
+            self.root.path.join(&self.relative)
+        }
+    }
+
+    fn open_handle(&self) -> io::Result<fs::File> {
+        // A FIFO must not block the opening, and a terminal must not become ours.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        if self.relative.as_os_str().is_empty() {
+            return Ok(rustix::fs::open(&self.root.path, flags, Mode::empty())?.into());
+        }
+        match self.open_beneath(flags) {
+            // Kernels before 5.6 and some sandboxes do not know the call.
+            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => self.open_checked(flags),
+            result => Ok(result?.into()),
+        }
+    }
+
+    /// Lets the kernel refuse any path that leaves the root, links included.
+    #[cfg(target_os = "linux")]
+    fn open_beneath(&self, flags: OFlags) -> rustix::io::Result<std::os::fd::OwnedFd> {
+        use rustix::fs::{ResolveFlags, openat2};
+        use rustix::io::Errno;
+
+        /// The kernel answers EAGAIN when something was renamed meanwhile.
+        const ATTEMPTS: usize = 8;
+        let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::openat(CWD, &self.root.path, directory, Mode::empty())?;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let mut result = Err(Errno::AGAIN);
+        for _ in 0..ATTEMPTS {
+            result = openat2(&root, &*self.relative, flags, Mode::empty(), resolve);
+            if !matches!(result, Err(Errno::AGAIN)) {
+                break;
+            }
+        }
+        result
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn open_beneath(&self, _: OFlags) -> rustix::io::Result<std::os::fd::OwnedFd> {
+        Err(rustix::io::Errno::NOSYS)
+    }
+
+    /// The fall-back: resolves the path, checks where it ended, and opens that without following a last link.
+    pub(super) fn open_checked(&self, flags: OFlags) -> io::Result<fs::File> {
+        let root = self.root.path.canonicalize()?;
+        let path = root.join(&self.relative).canonicalize()?;
+        if !path.starts_with(&root) {
+            return Err(rustix::io::Errno::XDEV.into());
+        }
+        Ok(rustix::fs::openat(CWD, &path, flags | OFlags::NOFOLLOW, Mode::empty())?.into())
+    }
+}
+
+/// What tells that a file is still the one that was read: a change of content changes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    /// Makes a change visible that kept size and time of modification.
+    changed: (i64, i64),
+}
+
+impl Identity {
+    /// The identity that `metadata` tells.
+    pub fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Length of the file in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether two identities of one open file tell the same content.
+    ///
+    /// The time of change is left out: renaming another file over this one changes it
+    /// too, and the bytes behind an open descriptor outlive that.
+    fn has_same_content(&self, other: &Self) -> bool {
+        (self.size, self.modified) == (other.size, other.modified)
+    }
+}
+
+/// An opened regular file and the identity that it had then.
+#[derive(Debug)]
+pub struct File {
+    handle: fs::File,
+    identity: Identity,
+}
+
+impl File {
+    /// Opens the file at `location` without following a link out of its root.
+    ///
+    /// # Errors
+    /// As the system tells them; `InvalidInput` if it is no regular file.
+    pub fn open(location: &Location) -> io::Result<Self> {
+        let handle = location.open_handle()?;
+        let metadata = handle.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "not a regular file",
+            ));
+        }
+        let identity = Identity::of(&metadata);
+        Ok(Self { handle, identity })
+    }
+
+    /// What the file was when it was opened.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Reads at `offset` into `buffer`, as much as there is, and tells how much that was.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self
+                .handle
+                .read_at(&mut buffer[filled..], offset + filled as u64)
+            {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Whether the content has not been written to since the file was opened.
+    pub fn is_unchanged(&self) -> io::Result<bool> {
+        let now = Identity::of(&self.handle.metadata()?);
+        Ok(now.has_same_content(&self.identity))
+    }
+}

@@ -1,0 +1,150 @@
+//! What to send, and how to get it.
+//!
+//! [`Content`] says which bytes make up an answer without touching a disk; [`Content::open`]
+//! turns it into [`Opened`], which a transport can send. In between nothing is read:
+//! whoever answers a request never waits for a file.
+//!
+//! Nothing here knows of images, of HTTP, or of the catalog.
+
+mod file;
+mod open;
+mod source;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use file::{File, Identity, Location, Root};
+pub use open::{Extent, OpenError, Opened, Part};
+pub use source::{Claim, Place, Source};
+
+/// One place where a blob can be had.
+#[derive(Clone, Debug)]
+pub struct Copy {
+    source: Arc<Source>,
+    claim: usize,
+}
+
+impl Copy {
+    /// The claim number `claim` of `source`.
+    pub fn new(source: Arc<Source>, claim: usize) -> Self {
+        Self { source, claim }
+    }
+
+    /// What the source claims about these bytes.
+    pub fn claim(&self) -> &Claim {
+        &self.source.claims()[self.claim]
+    }
+}
+
+/// The bytes of an answer, as a list of pieces of memory and of blobs.
+#[derive(Clone, Debug, Default)]
+pub struct Content {
+    pieces: Vec<Piece>,
+    len: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Piece {
+    Memory(Bytes),
+    /// A range of a blob, and all copies that hold it.
+    Blob {
+        copies: Arc<[Copy]>,
+        range: Range<u64>,
+    },
+}
+
+impl Piece {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::Blob { range, .. } => range.end - range.start,
+        }
+    }
+
+    fn slice(&self, part: Range<u64>) -> Self {
+        match self {
+            Self::Memory(bytes) => {
+                // A piece in memory is addressable, so its bounds fit `usize`.
+                let bound = |at: u64| usize::try_from(at).unwrap_or(bytes.len());
+                Self::Memory(bytes.slice(bound(part.start)..bound(part.end)))
+            }
+            Self::Blob { copies, range } => Self::Blob {
+                copies: Arc::clone(copies),
+                range: range.start + part.start..range.start + part.end,
+            },
+        }
+    }
+}
+
+impl Content {
+    /// No bytes.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Bytes in memory.
+    pub fn memory(bytes: impl Into<Bytes>) -> Self {
+        Self::from(Piece::Memory(bytes.into()))
+    }
+
+    /// A whole blob of `len` bytes that each of `copies` holds; any of them may be read.
+    pub fn blob(copies: Vec<Copy>, len: u64) -> Self {
+        Self::from(Piece::Blob {
+            copies: copies.into(),
+            range: 0..len,
+        })
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The bytes from `range.start` up to `range.end`; what lies beyond the end is left out.
+    #[must_use]
+    pub fn slice(&self, range: Range<u64>) -> Self {
+        let mut slice = Self::empty();
+        let mut start = 0;
+        for piece in &self.pieces {
+            let end = start + piece.len();
+            let wanted = range.start.max(start)..range.end.min(end);
+            if wanted.start < wanted.end {
+                slice.push(piece.slice(wanted.start - start..wanted.end - start));
+            }
+            start = end;
+        }
+        slice
+    }
+
+    /// These bytes and then the bytes of `next`.
+    #[must_use]
+    pub fn chain(mut self, next: Self) -> Self {
+        for piece in next.pieces {
+            self.push(piece);
+        }
+        self
+    }
+
+    fn push(&mut self, piece: Piece) {
+        self.len += piece.len();
+        self.pieces.push(piece);
+    }
+}
+
+impl From<Piece> for Content {
+    fn from(piece: Piece) -> Self {
+        let mut content = Self::empty();
+        content.push(piece);
+        content
+    }
+}
+
+#[cfg(test)]
+mod tests;

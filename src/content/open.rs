@@ -1,0 +1,235 @@
+//! Getting content ready to be sent: the only step between an answer and its bytes that touches a disk.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::source::Kept;
+use super::{Content, Copy, File, Piece, Place, Source};
+
+/// Why no copy of a blob could be opened.
+///
+/// The order is the order of hope: where several copies fail, the greatest is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum OpenError {
+    /// No file that held it exists any more.
+    #[error("the archive is gone")]
+    Gone,
+    /// The bytes are not those that the digest names.
+    #[error("the archive is damaged")]
+    Damaged,
+    /// The file exists and cannot be read.
+    #[error("the archive cannot be read")]
+    Unreadable,
+    /// The file is not the one that was catalogued.
+    #[error("the archive has changed")]
+    Changed,
+    /// The process has no file descriptor left.
+    #[error("too many files are open")]
+    OutOfDescriptors,
+}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        use rustix::io::Errno;
+        match Errno::from_io_error(&error) {
+            Some(Errno::NOENT | Errno::NOTDIR) => Self::Gone,
+            Some(Errno::MFILE | Errno::NFILE) => Self::OutOfDescriptors,
+            _ if error.kind() == io::ErrorKind::UnexpectedEof => Self::Changed,
+            _ => Self::Unreadable,
+        }
+    }
+}
+
+/// Content whose files are open: what is left to do is to send it.
+#[derive(Debug, Default)]
+pub struct Opened {
+    /// The bytes, in order.
+    pub parts: Vec<Part>,
+}
+
+/// Some bytes that can be sent.
+#[derive(Debug)]
+pub enum Part {
+    /// Bytes in memory.
+    Memory(Bytes),
+    /// Bytes in a file.
+    Extent(Extent),
+}
+
+impl Part {
+    /// Length in bytes.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::Extent(extent) => extent.remaining(),
+        }
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A part of an open file, read from front to back.
+#[derive(Debug)]
+pub struct Extent {
+    file: Arc<File>,
+    range: Range<u64>,
+}
+
+impl Extent {
+    /// How many bytes have not been read.
+    pub fn remaining(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    /// Fills `buffer` with the next bytes, or with all that remain, and tells how many those were.
+    ///
+    /// The last bytes are given out only if the file has not been written to meanwhile, so
+    /// that whoever sends them never completes an answer out of two versions of a file.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if the file has shrunk or was written to; else as the system tells them.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = usize::try_from(self.remaining()).unwrap_or(usize::MAX);
+        let buffer = match buffer.get_mut(..wanted) {
+            Some(rest) => rest,
+            None => buffer,
+        };
+        let read = self.file.read_at(buffer, self.range.start)?;
+        self.range.start += read as u64;
+        let is_last = self.range.start == self.range.end;
+        if read < buffer.len() || (is_last && !self.file.is_unchanged()?) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(read)
+    }
+}
+
+impl Content {
+    /// Opens what is needed to send these bytes: of each blob the first copy that is as it was catalogued.
+    ///
+    /// Blocks on files. Documents are read and hashed here, everything else is only located.
+    ///
+    /// # Errors
+    /// [`OpenError`] if a blob has no copy left that can be opened.
+    pub fn open(&self) -> Result<Opened, OpenError> {
+        let mut files = Files::default();
+        let parts = self.pieces.iter().map(|piece| piece.open(&mut files));
+        Ok(Opened {
+            parts: parts.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Whether opening this cannot touch a disk, because all of it is in memory.
+    pub fn is_in_memory(&self) -> bool {
+        self.pieces.iter().all(|piece| match piece {
+            Piece::Memory(_) => true,
+            Piece::Blob { copies, .. } => {
+                copies
+                    .first()
+                    .is_some_and(|copy| match &copy.claim().place {
+                        Place::Memory(_) => true,
+                        Place::Document { kept, .. } => kept.get().is_some(),
+                        Place::Extent { .. } => false,
+                    })
+            }
+        })
+    }
+}
+
+/// The files opened for one response: the parts of a multi-range answer share theirs.
+#[derive(Default)]
+struct Files(Vec<(Arc<Source>, Arc<File>)>);
+
+impl Files {
+    fn open(&mut self, source: &Arc<Source>) -> Result<Arc<File>, OpenError> {
+        let opened = self.0.iter().find(|(known, _)| Arc::ptr_eq(known, source));
+        if let Some((_, file)) = opened {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(File::open(source.location())?);
+        if file.identity() != source.identity() {
+            return Err(OpenError::Changed);
+        }
+        self.0.push((Arc::clone(source), Arc::clone(&file)));
+        Ok(file)
+    }
+}
+
+impl Piece {
+    fn open(&self, files: &mut Files) -> Result<Part, OpenError> {
+        match self {
+            Self::Memory(bytes) => Ok(Part::Memory(bytes.clone())),
+            Self::Blob { copies, range } => {
+                let mut worst = OpenError::Gone;
+                for copy in copies.iter() {
+                    match copy.open(range, files) {
+                        Ok(part) => return Ok(part),
+                        Err(error) => worst = worst.max(error),
+                    }
+                }
+                Err(worst)
+            }
+        }
+    }
+}
+
+impl Copy {
+    fn open(&self, range: &Range<u64>, files: &mut Files) -> Result<Part, OpenError> {
+        let claim = self.claim();
+        match &claim.place {
+            Place::Memory(bytes) => Ok(Part::Memory(slice(bytes, range)?)),
+            Place::Document {
+                offset,
+                length,
+                kept,
+            } => {
+                if let Some(kept) = kept.get() {
+                    return Ok(Part::Memory(slice(kept.bytes(), range)?));
+                }
+                let file = files.open(&self.source)?;
+                let bytes = read_whole(&file, *offset, *length)?;
+                if !claim.digest.matches(&bytes) {
+                    return Err(OpenError::Damaged);
+                }
+                if let Some(keep) = Kept::within_budget(bytes.clone()) {
+                    // Whoever comes second drops the same bytes.
+                    let _ = kept.set(keep);
+                }
+                Ok(Part::Memory(slice(&bytes, range)?))
+            }
+            Place::Extent { offset, length } => {
+                if range.end > *length {
+                    return Err(OpenError::Damaged);
+                }
+                Ok(Part::Extent(Extent {
+                    file: files.open(&self.source)?,
+                    range: offset + range.start..offset + range.end,
+                }))
+            }
+        }
+    }
+}
+
+fn read_whole(file: &File, offset: u64, length: u64) -> Result<Bytes, OpenError> {
+    let length = usize::try_from(length).map_err(|_| OpenError::Damaged)?;
+    let mut bytes = vec![0; length];
+    if file.read_at(&mut bytes, offset)? < length {
+        return Err(OpenError::Changed);
+    }
+    Ok(bytes.into())
+}
+
+/// A copy of another length than the one that was promised is not the blob that was meant.
+fn slice(bytes: &Bytes, range: &Range<u64>) -> Result<Bytes, OpenError> {
+    let bound = |at: u64| usize::try_from(at).ok().filter(|at| *at <= bytes.len());
+    match (bound(range.start), bound(range.end)) {
+        (Some(start), Some(end)) => Ok(bytes.slice(start..end)),
+        _ => Err(OpenError::Damaged),
+    }
+}

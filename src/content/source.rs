@@ -1,0 +1,127 @@
+//! Files that hold blobs, and what they claim about them.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+
+use super::{Identity, Location};
+use crate::digest::Digest;
+
+/// How many bytes of documents are kept in memory, over all sources.
+const KEPT_BUDGET: usize = 16 << 20;
+
+/// How much of the budget is spent. One for the process, as its memory is.
+static KEPT: AtomicUsize = AtomicUsize::new(0);
+
+/// One file as it was when it was read, and the blobs that lie in it.
+///
+/// Immutable, but for the bytes of documents, which are kept once they were asked for.
+#[derive(Debug)]
+pub struct Source {
+    location: Location,
+    identity: Identity,
+    claims: Box<[Claim]>,
+}
+
+impl Source {
+    /// The file at `location`, which holds what `claims` say as long as it has `identity`.
+    pub fn new(location: Location, identity: Identity, claims: Vec<Claim>) -> Self {
+        Self {
+            location,
+            identity,
+            claims: claims.into(),
+        }
+    }
+
+    /// Where the file lies.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// What the file must still be for the claims to hold.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The blobs that lie in the file.
+    pub fn claims(&self) -> &[Claim] {
+        &self.claims
+    }
+}
+
+/// That certain bytes have a certain digest.
+#[derive(Debug)]
+pub struct Claim {
+    /// The digest that the bytes are said to have.
+    pub digest: Digest,
+    /// Where the bytes are.
+    pub place: Place,
+}
+
+impl Claim {
+    /// Length of the blob in bytes.
+    pub fn len(&self) -> u64 {
+        match &self.place {
+            Place::Memory(bytes) => bytes.len() as u64,
+            Place::Document { length, .. } | Place::Extent { length, .. } => *length,
+        }
+    }
+
+    /// Whether the blob has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Where the bytes of a blob are.
+#[derive(Debug)]
+pub enum Place {
+    /// In memory: made when the archive was read, because it does not hold them.
+    Memory(Bytes),
+    /// In the file, and small: hashed each time they are read, then kept while there is room.
+    Document {
+        /// Where they begin in the file.
+        offset: u64,
+        /// How many there are.
+        length: u64,
+        /// The bytes, once they were asked for.
+        kept: OnceLock<Kept>,
+    },
+    /// In the file, sent on the claim.
+    Extent {
+        /// Where they begin in the file.
+        offset: u64,
+        /// How many there are.
+        length: u64,
+    },
+}
+
+/// Bytes that count against the budget as long as they are kept.
+#[derive(Debug)]
+pub struct Kept(Bytes);
+
+impl Kept {
+    /// Takes `bytes` if the budget allows.
+    pub(super) fn within_budget(bytes: Bytes) -> Option<Self> {
+        let size = bytes.len();
+        let grown = |spent: usize| {
+            spent
+                .checked_add(size)
+                .filter(|total| *total <= KEPT_BUDGET)
+        };
+        KEPT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown)
+            .ok()
+            .map(|_| Self(bytes))
+    }
+
+    pub(super) fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        KEPT.fetch_sub(self.0.len(), Ordering::Relaxed);
+    }
+}

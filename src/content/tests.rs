@@ -1,0 +1,224 @@
+//! Content is sliced, chained, opened and read back.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::sync::OnceLock;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::digest::Digest;
+
+const TEXT: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+
+/// A folder with one file that holds [`TEXT`], and the copy that claims `place` in it.
+fn copy_of(folder: &std::path::Path, place: Place) -> Copy {
+    let path = folder.join("file");
+    if !path.exists() {
+        fs::write(&path, TEXT).unwrap();
+    }
+    let location = Location::new(Root::new(folder), std::path::Path::new("file"));
+    let identity = *File::open(&location).unwrap().identity();
+    let digest = Digest::sha256(TEXT);
+    Copy::new(
+        Arc::new(Source::new(
+            location,
+            identity,
+            vec![Claim { digest, place }],
+        )),
+        0,
+    )
+}
+
+fn document(length: u64) -> Place {
+    Place::Document {
+        offset: 0,
+        length,
+        kept: OnceLock::new(),
+    }
+}
+
+fn read(opened: Opened) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for part in opened.parts {
+        match part {
+            Part::Memory(part) => bytes.extend_from_slice(&part),
+            Part::Extent(mut extent) => {
+                let mut buffer = [0; 7];
+                while extent.remaining() > 0 {
+                    let read = extent.read(&mut buffer).unwrap();
+                    bytes.extend_from_slice(&buffer[..read]);
+                }
+            }
+        }
+    }
+    bytes
+}
+
+#[test]
+fn an_extent_and_a_document_give_the_bytes_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let extent = Place::Extent {
+        offset: 10,
+        length: 26,
+    };
+    let content = Content::blob(vec![copy_of(folder.path(), extent)], 26);
+    assert_eq!(read(content.open().unwrap()), &TEXT[10..]);
+    let joined = content.slice(3..5).chain(content.slice(25..99));
+    assert_eq!(read(joined.open().unwrap()), b"dez");
+    let content = Content::blob(vec![copy_of(folder.path(), document(36))], 36);
+    assert!(!content.is_in_memory());
+    assert_eq!(read(content.slice(1..4).open().unwrap()), b"123");
+    assert!(content.is_in_memory());
+}
+
+#[test]
+fn the_next_copy_is_taken_when_one_fails() {
+    let (gone, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let copies = vec![
+        copy_of(gone.path(), document(36)),
+        copy_of(there.path(), document(36)),
+    ];
+    fs::remove_file(gone.path().join("file")).unwrap();
+    let content = Content::blob(copies.clone(), 36);
+    assert_eq!(read(content.open().unwrap()), TEXT);
+    fs::write(there.path().join("file"), "short").unwrap();
+    let fresh = Content::blob(
+        vec![copies[0].clone(), copy_of(there.path(), document(36))],
+        36,
+    );
+    assert_eq!(fresh.open().unwrap_err(), OpenError::Changed);
+}
+
+#[test]
+fn failures_are_told_apart() {
+    let check = |place: Place, spoil: &dyn Fn(&std::path::Path), expected| {
+        let folder = tempfile::tempdir().unwrap();
+        let content = Content::blob(vec![copy_of(folder.path(), place)], 36);
+        spoil(&folder.path().join("file"));
+        assert_eq!(content.open().unwrap_err(), expected);
+    };
+    let extent = || Place::Extent {
+        offset: 0,
+        length: 36,
+    };
+    check(
+        extent(),
+        &|file| fs::remove_file(file).unwrap(),
+        OpenError::Gone,
+    );
+    check(
+        extent(),
+        &|file| fs::write(file, "x").unwrap(),
+        OpenError::Changed,
+    );
+    check(
+        Place::Extent {
+            offset: 0,
+            length: 35,
+        },
+        &|_| (),
+        OpenError::Damaged,
+    );
+    check(document(37), &|_| (), OpenError::Changed);
+    let replace_by_folder = |file: &std::path::Path| {
+        fs::remove_file(file).unwrap();
+        fs::create_dir(file).unwrap();
+    };
+    check(extent(), &replace_by_folder, OpenError::Unreadable);
+}
+
+#[test]
+fn a_document_that_does_not_hash_to_its_digest_is_never_given_out() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("file"), TEXT.to_ascii_uppercase()).unwrap();
+    let content = Content::blob(vec![copy_of(folder.path(), document(36))], 36);
+    assert_eq!(content.open().unwrap_err(), OpenError::Damaged);
+}
+
+#[test]
+fn the_last_bytes_are_withheld_when_the_file_was_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let extent = Place::Extent {
+        offset: 0,
+        length: 36,
+    };
+    let content = Content::blob(vec![copy_of(folder.path(), extent)], 36);
+    let mut opened = content.open().unwrap();
+    let Some(Part::Extent(mut extent)) = opened.parts.pop() else {
+        panic!("a layer is an extent");
+    };
+    assert_eq!(extent.read(&mut [0; 30]).unwrap(), 30);
+    // The clock that stamps files may tick only every few milliseconds.
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    fs::write(folder.path().join("file"), TEXT.to_ascii_uppercase()).unwrap();
+    let error = extent.read(&mut [0; 30]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+}
+
+#[test]
+fn a_file_replaced_by_rename_is_sent_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let extent = Place::Extent {
+        offset: 0,
+        length: 36,
+    };
+    let content = Content::blob(vec![copy_of(folder.path(), extent)], 36);
+    let opened = content.open().unwrap();
+    fs::write(folder.path().join("new"), "other").unwrap();
+    fs::rename(folder.path().join("new"), folder.path().join("file")).unwrap();
+    assert_eq!(read(opened), TEXT);
+}
+
+#[test]
+fn links_are_followed_inside_the_root_only() {
+    let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(folder.path().join("file"), TEXT).unwrap();
+    fs::write(outside.path().join("secret"), TEXT).unwrap();
+    symlink("file", folder.path().join("inside")).unwrap();
+    symlink(outside.path().join("secret"), folder.path().join("leaves")).unwrap();
+    let open = |name: &str| {
+        File::open(&Location::new(
+            Root::new(folder.path()),
+            std::path::Path::new(name),
+        ))
+    };
+    assert!(open("inside").is_ok());
+    assert!(open("leaves").is_err());
+    assert!(open("../secret").is_err());
+    let checked = |name: &str| {
+        let location = Location::new(Root::new(folder.path()), std::path::Path::new(name));
+        super::file::Location::open_checked(&location, rustix::fs::OFlags::RDONLY)
+    };
+    assert!(checked("inside").is_ok());
+    assert!(checked("leaves").is_err());
+    let root = Location::new(
+        Root::new(folder.path().join("leaves")),
+        std::path::Path::new(""),
+    );
+    assert!(
+        File::open(&root).is_ok(),
+        "a link that the user names is meant"
+    );
+}
+
+proptest! {
+    #[test]
+    fn slices_are_those_of_the_bytes(
+        parts in proptest::collection::vec(".{0,5}", 0..5),
+        cuts in proptest::collection::vec((0_u64..30, 0_u64..30), 0..4),
+    ) {
+        let mut whole: Vec<u8> = parts.concat().into_bytes();
+        let mut content = parts.iter().fold(Content::empty(), |content, part| {
+            content.chain(Content::memory(part.clone().into_bytes()))
+        });
+        for (start, end) in cuts {
+            content = content.slice(start..end);
+            let end = usize::try_from(end).unwrap().min(whole.len());
+            let start = usize::try_from(start).unwrap().min(end);
+            whole = whole[start..end].to_vec();
+            prop_assert_eq!(content.len(), whole.len() as u64);
+        }
+        prop_assert_eq!(read(content.open().unwrap()), whole);
+    }
+}

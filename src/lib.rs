@@ -1,0 +1,6 @@
+//! Package Origin.
+pub mod archive;
+pub mod catalog;
+pub mod content;
+pub mod digest;
+pub mod oci;
