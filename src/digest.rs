@@ -111,10 +111,10 @@ impl Digest {
     /// The value's first eight bytes, most significant first: a sort key that
     /// orders digests of one algorithm as their texts are ordered.
     pub fn prefix(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = *self.value() else {
-            unreachable!("a digest has at least 32 bytes");
-        };
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+        match self.value().first_chunk() {
+            Some(first) => u64::from_be_bytes(*first),
+            None => unreachable!("a digest has at least 32 bytes"),
+        }
     }
 
     /// The first twelve hexadecimal digits: enough for a person to tell images apart.

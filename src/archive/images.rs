@@ -20,7 +20,16 @@ use crate::oci::Tag;
 pub fn find(members: &Members, location: &Location, problems: &mut Problems) -> Found {
     let roots = roots(members);
     if roots.is_empty() {
-        problems.add(&Fault::NoImages);
+        // A layer or a backup is a tar as well: only what is called an archive is missed.
+        let is_meant = location
+            .path()
+            .file_name()
+            .is_some_and(|name| names::is_archive_name(&name.to_string_lossy()));
+        problems.add(if is_meant {
+            &Fault::NoImages
+        } else {
+            &Fault::Ignored
+        });
     }
     let mut graph = Graph::new(members);
     let mut entries = Vec::new();
@@ -47,7 +56,12 @@ pub fn find(members: &Members, location: &Location, problems: &mut Problems) -> 
             stored
         });
     }
-    let named = name_all(&entries, &graph, derived_repository(location), problems);
+    let named = name_all(
+        &entries,
+        &graph,
+        derived_repository(location).as_ref(),
+        problems,
+    );
     graph.finish(named)
 }
 
@@ -244,7 +258,7 @@ fn derived_repository(location: &Location) -> Option<Repository> {
 fn name_all(
     entries: &[Entry],
     graph: &Graph<'_>,
-    derived: Option<Repository>,
+    derived: Option<&Repository>,
     problems: &mut Problems,
 ) -> BTreeMap<Digest, BTreeSet<ImageName>> {
     let mut named: BTreeMap<Digest, BTreeSet<ImageName>> = BTreeMap::new();
@@ -255,7 +269,7 @@ fn name_all(
                 entry
                     .pulled_from
                     .clone()
-                    .or_else(|| derived.clone())
+                    .or_else(|| derived.cloned())
                     .map(|repository| ImageName {
                         repository,
                         tag: Some(tag.clone()),
@@ -289,17 +303,17 @@ fn name_all(
         .collect();
     let is_only_one = nameless.len() == 1 && named.is_empty();
     for root in nameless {
-        let mut names = names_of_subject(root, &named, graph);
-        if names.is_empty() {
+        let mut places = names_of_subject(root, &named, graph);
+        if places.is_empty() {
             let tag = is_only_one.then(Tag::latest);
-            names.extend(
+            places.extend(
                 derived
-                    .clone()
+                    .cloned()
                     .map(|repository| ImageName { repository, tag }),
             );
         }
-        if !names.is_empty() {
-            named.insert(root.clone(), names);
+        if !places.is_empty() {
+            named.insert(root.clone(), places);
         }
     }
     named

@@ -117,7 +117,7 @@ pub enum Fault {
     #[error("it is not a tar archive")]
     NotAnArchive,
     /// The file is not called an archive and is none.
-    #[error("not an archive")]
+    #[error("it is not an archive of images")]
     Ignored,
     /// The whole archive is compressed.
     #[error("the archive is compressed with {0}")]
@@ -251,7 +251,7 @@ pub enum Fault {
     #[error("the tag `{0}` has a `+`, which newer clients refuse")]
     LooseTag(String),
     /// Blobs that no archive holds.
-    #[error("{image}: {}", missing(.manifests, .blobs))]
+    #[error("{image}: {}", missing(*.manifests, *.blobs))]
     Incomplete {
         /// The image, by name or digest.
         image: String,
@@ -284,19 +284,19 @@ pub enum Fault {
     },
 }
 
-fn missing(manifests: &usize, blobs: &usize) -> String {
+fn missing(manifests: usize, blobs: usize) -> String {
     let count = |count: usize, what: &str| match count {
         1 => format!("1 {what} is"),
         _ => format!("{count} {what}s are"),
     };
     match (manifests, blobs) {
-        (0, blobs) => format!("{} missing", count(*blobs, "blob")),
-        (manifests, 0) => format!("{} missing", count(*manifests, "manifest")),
+        (0, blobs) => format!("{} missing", count(blobs, "blob")),
+        (manifests, 0) => format!("{} missing", count(manifests, "manifest")),
         (manifests, blobs) => {
             format!(
                 "{} missing, and {} missing",
-                count(*manifests, "manifest"),
-                count(*blobs, "blob")
+                count(manifests, "manifest"),
+                count(blobs, "blob")
             )
         }
     }
@@ -315,8 +315,8 @@ impl Fault {
             | Self::RejectedManifest(_)
             | Self::LooseTag(_)
             | Self::Conflict { .. }
-            | Self::Ambiguous { .. } => Severity::Warning,
-            Self::Incomplete { blobs: 0, .. } => Severity::Warning,
+            | Self::Ambiguous { .. }
+            | Self::Incomplete { blobs: 0, .. } => Severity::Warning,
             _ => Severity::Error,
         }
     }

@@ -10,8 +10,9 @@ use std::io;
 use super::problem::Fault;
 use crate::content::File;
 
-/// Tars are made of these.
+/// Tars are made of blocks of this length.
 const BLOCK: u64 = 512;
+type Block = [u8; 512];
 /// Most headers with what follows them come with one read of this size.
 const WINDOW: usize = 4096;
 /// At most this many members are read of one archive.
@@ -316,7 +317,7 @@ impl<'f> Window<'f> {
     }
 
     /// The block at `offset`; `None` where the file ends before its end.
-    fn block(&mut self, offset: u64) -> Result<Option<[u8; BLOCK as usize]>, Fault> {
+    fn block(&mut self, offset: u64) -> Result<Option<Block>, Fault> {
         if let Some(block) = self.cached(offset) {
             return Ok(Some(block));
         }
@@ -330,7 +331,7 @@ impl<'f> Window<'f> {
         Ok(self.cached(offset))
     }
 
-    fn cached(&self, offset: u64) -> Option<[u8; BLOCK as usize]> {
+    fn cached(&self, offset: u64) -> Option<Block> {
         let begin = usize::try_from(offset.checked_sub(self.start)?).ok()?;
         self.buffer.get(begin..)?.first_chunk().copied()
     }

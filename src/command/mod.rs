@@ -1,0 +1,88 @@
+//! What can be done: the only place where all layers meet.
+
+mod list;
+mod serve;
+mod text;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::catalog::{Catalog, Listener, Options};
+use crate::cli::{Cli, Command};
+use crate::config::{self, ConfigError};
+use crate::content::Root;
+
+/// Why a command could not be carried out.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It cannot start as things are.
+    #[error(transparent)]
+    Start(anyhow::Error),
+}
+
+impl Failure {
+    /// 2 for what was typed, 3 for what stands in the way now.
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(ConfigError::Missing(_)) | Self::Start(_) => ExitCode::from(3),
+            Self::Config(_) => ExitCode::from(2),
+        }
+    }
+}
+
+/// Carries out what was typed, and prints the chain of causes if that fails.
+pub fn run(cli: Cli) -> ExitCode {
+    let result = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(arguments) => config::Serve::resolve(arguments)
+            .map_err(Failure::from)
+            .and_then(serve::run),
+        Command::List(arguments) => config::List::resolve(arguments)
+            .map_err(Failure::from)
+            .and_then(|config| list::run(&config)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let code = failure.exit_code();
+            say(&format!("error: {:#}", anyhow::Error::from(failure)));
+            code
+        }
+    }
+}
+
+/// The catalog of what was configured, not read yet.
+fn catalog(config: &config::Catalog, listener: Listener) -> Result<Catalog, Failure> {
+    for path in &config.packages {
+        let readable = if path.is_dir() {
+            path.read_dir().map(drop)
+        } else {
+            std::fs::File::open(path).map(drop)
+        };
+        readable.map_err(|error| {
+            let advice = format!(
+                "cannot read `{}`; check that this user may read it",
+                path.display()
+            );
+            Failure::Start(anyhow::Error::new(error).context(advice))
+        })?;
+    }
+    let roots = config
+        .packages
+        .iter()
+        .map(|path| Root::new(path.clone()))
+        .collect::<Vec<Arc<Root>>>();
+    let options = Options {
+        auto_latest: config.auto_latest,
+        strict_tags: config.strict_tags,
+    };
+    Ok(Catalog::new(roots, options, listener))
+}
+
+/// Talk: what people read, on standard error. Nobody is left to tell if that is gone.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}

@@ -1,0 +1,310 @@
+//! `packageorigin serve`: parse → answer → open → send, and the thread that keeps the catalog fresh.
+
+use std::net::ToSocketAddrs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use http::{Response, request};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::text::{count, size};
+use super::{Failure, catalog, say};
+use crate::catalog::{Catalog, Event, Problem, Severity, Snapshot};
+use crate::config::{self, Listen};
+use crate::content::{Content, OpenError, Opened};
+use crate::observe::AccessLog;
+use crate::protocol::{self, Operation, Reply};
+use crate::transport::{self, listen};
+
+/// How long a request waits for the first snapshot: half a shelf would be a wrong answer.
+const STARTING: Duration = Duration::from_secs(20);
+
+/// Serves until a signal says to stop.
+pub(super) fn run(config: config::Serve) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime
+        .context("cannot start threads")
+        .map_err(Failure::Start)?;
+    let result = runtime.block_on(serve(config));
+    // A read from a dead disk must not keep the program from ending.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(config: config::Serve) -> Result<(), Failure> {
+    let (listeners, address) = bind(&config.listen).map_err(Failure::Start)?;
+    let stop = stop_signal().map_err(Failure::Start)?;
+    let (first, published) = watch::channel(false);
+    let pull_address = address.clone();
+    let listener = Box::new(move |event: &Event<'_>| {
+        let Event::Published {
+            snapshot,
+            new_problems,
+        } = event;
+        if first.send_replace(true) {
+            say(&format!("Changed: now {}", summary(snapshot)));
+        } else {
+            say(&format!("Serving {}", summary(snapshot)));
+            say(&what_to_paste(snapshot, &pull_address));
+        }
+        say_problems(new_problems);
+    });
+    let catalog = Arc::new(catalog(&config.catalog, listener)?);
+    say(&address_line(&config.listen, &address, listeners.len()));
+    keep_fresh(Arc::clone(&catalog), config.refresh).map_err(Failure::Start)?;
+    let (log, writer) = AccessLog::to_stderr();
+    let server = Server { catalog, published };
+    let handle = move |head| server.clone().handle(head);
+    let cut = transport::serve(listeners, handle, log, stop, config.drain).await;
+    if cut > 0 {
+        say(&format!(
+            "{} after {:?} of waiting",
+            count(cut, "connection was cut", "connections were cut"),
+            config.drain
+        ));
+    }
+    writer.close();
+    Ok(())
+}
+
+/// Answers requests.
+#[derive(Clone)]
+struct Server {
+    catalog: Arc<Catalog>,
+    /// Becomes true with the first snapshot.
+    published: watch::Receiver<bool>,
+}
+
+impl Server {
+    async fn handle(mut self, head: request::Parts) -> Response<Opened> {
+        let operation = protocol::parse(&head);
+        if operation.needs_snapshot() {
+            // Without a snapshot the answer says that there is none yet.
+            let _ = tokio::time::timeout(
+                STARTING,
+                self.published.wait_for(|is_published| *is_published),
+            )
+            .await;
+        }
+        let snapshot = self.catalog.snapshot();
+        let reply = protocol::answer(snapshot.as_deref(), &operation);
+        let opened = match open(reply).await {
+            Ok(response) => Ok(response),
+            // The file is not what was cataloged: look again, once.
+            Err(_) => {
+                self.refresh().await;
+                open(protocol::answer(
+                    self.catalog.snapshot().as_deref(),
+                    &operation,
+                ))
+                .await
+            }
+        };
+        let response =
+            opened.unwrap_or_else(|error| in_memory(protocol::failed(&operation, error)));
+        without_body_for_head(response, &operation)
+    }
+
+    async fn refresh(&self) {
+        let (catalog, now) = (Arc::clone(&self.catalog), Instant::now());
+        // Should it fail, the answer is made from the snapshot that is there.
+        let _ = tokio::task::spawn_blocking(move || catalog.refresh(now)).await;
+    }
+}
+
+/// Opens the content of a reply, where blocking is allowed unless all of it is in memory.
+async fn open(reply: Reply) -> Result<Response<Opened>, OpenError> {
+    let (head, content) = reply.into_parts();
+    let opened = if content.is_in_memory() {
+        content.open()
+    } else {
+        let opening = tokio::task::spawn_blocking(move || content.open());
+        opening.await.unwrap_or(Err(OpenError::Unreadable))
+    };
+    Ok(Response::from_parts(head, opened?))
+}
+
+/// A reply that is made of memory alone, opened.
+fn in_memory(reply: Reply) -> Response<Opened> {
+    reply.map(|content: Content| content.open().unwrap_or_default())
+}
+
+fn without_body_for_head(response: Response<Opened>, operation: &Operation) -> Response<Opened> {
+    if operation.is_head() {
+        response.map(|_| Opened::default())
+    } else {
+        response
+    }
+}
+
+/// Scans now, and then again after each pause of `refresh`.
+fn keep_fresh(catalog: Arc<Catalog>, refresh: Duration) -> anyhow::Result<()> {
+    let work = move || {
+        loop {
+            catalog.refresh(Instant::now());
+            if refresh.is_zero() {
+                return;
+            }
+            std::thread::sleep(refresh);
+        }
+    };
+    std::thread::Builder::new()
+        .name("catalog".to_owned())
+        .spawn(work)
+        .context("cannot start threads")?;
+    Ok(())
+}
+
+/// Ends at the first signal to stop; the second one ends the program, as it would without us.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        say("Stopping; transfers may end. Once more to stop at once");
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            #[expect(clippy::exit, reason = "the user does not want to wait")]
+            std::process::exit(130);
+        });
+    })
+}
+
+/// Listens where the user says, and gives the address to tell people.
+fn bind(listen: &[Listen]) -> anyhow::Result<(Vec<TcpListener>, String)> {
+    let mut listeners = Vec::new();
+    let mut address = None;
+    for at in listen {
+        let bound = match at {
+            Listen::Localhost(port) => listen::localhost(*port),
+            Listen::Everywhere(port) => listen::everywhere(*port),
+            Listen::Host(host, port) => {
+                resolve(host, *port).and_then(|addresses| listen::at(&addresses))
+            }
+        };
+        let bound = bound.with_context(|| {
+            let (name, port) = name_and_port(at);
+            format!(
+                "cannot listen on {name}:{port}; choose another port, as in `--listen {}`",
+                port.wrapping_add(1).max(1024)
+            )
+        })?;
+        if let Some(first) = bound.first().filter(|_| address.is_none()) {
+            let port = first.local_addr().context("cannot tell the port")?.port();
+            address = Some(format!("{}:{port}", name_and_port(at).0));
+        }
+        listeners.extend(bound);
+    }
+    Ok((listeners, address.unwrap_or_default()))
+}
+
+fn resolve(host: &str, port: u16) -> std::io::Result<Vec<std::net::SocketAddr>> {
+    Ok((host, port).to_socket_addrs()?.collect())
+}
+
+/// The name by which this machine reaches what listens there.
+fn name_and_port(listen: &Listen) -> (String, u16) {
+    match listen {
+        Listen::Localhost(port) | Listen::Everywhere(port) => ("localhost".to_owned(), *port),
+        Listen::Host(host, port) if host.contains(':') => (format!("[{host}]"), *port),
+        Listen::Host(host, port) => (host.clone(), *port),
+    }
+}
+
+fn address_line(listen: &[Listen], address: &str, listeners: usize) -> String {
+    let port = address.rsplit(':').next().unwrap_or_default();
+    let reach = match listen.first() {
+        Some(Listen::Localhost(_)) if listen.len() == 1 => {
+            let family = if listeners == 1 {
+                ", 127.0.0.1 alone because it has no IPv6"
+            } else {
+                ""
+            };
+            format!(" (this machine only{family}; for others: --listen :{port})")
+        }
+        Some(Listen::Everywhere(_)) => " (all addresses)".to_owned(),
+        _ => String::new(),
+    };
+    format!("Listening on http://{address}{reach}")
+}
+
+fn summary(snapshot: &Snapshot) -> String {
+    let repositories = snapshot.repositories().count();
+    let tags = snapshot.repositories().map(|view| view.tags().len()).sum();
+    let archives: Vec<_> = snapshot
+        .archives()
+        .iter()
+        .filter(|archive| !archive.found.images.is_empty())
+        .collect();
+    let images = archives
+        .iter()
+        .map(|archive| archive.found.images.len())
+        .sum();
+    let sources = archives
+        .iter()
+        .flat_map(|archive| archive.found.sources.iter());
+    let bytes = sources.map(|source| source.identity().size()).sum();
+    let problems = snapshot
+        .problems()
+        .iter()
+        .filter(|problem| problem.severity > Severity::Note)
+        .count();
+    let problems = if problems == 0 {
+        String::new()
+    } else {
+        format!(", {}", count(problems, "problem", "problems"))
+    };
+    format!(
+        "{}, {}, {} from {} ({}){problems}",
+        count(repositories, "repository", "repositories"),
+        count(tags, "tag", "tags"),
+        count(images, "image", "images"),
+        count(archives.len(), "archive", "archives"),
+        size(bytes),
+    )
+}
+
+/// Lines that pull the first image as they are.
+fn what_to_paste(snapshot: &Snapshot, address: &str) -> String {
+    let images = snapshot.repositories().filter_map(|view| {
+        let name = view.repository().shown.clone()?;
+        let tags = view.tags_by_version();
+        let tag = tags
+            .iter()
+            .find(|tag| tag.as_str() == "latest")
+            .or(tags.first())?;
+        let runs = view
+            .tagged(tag)
+            .is_some_and(|image| !image.platforms.is_empty());
+        Some((runs, format!("{address}/{name}:{tag}")))
+    });
+    // Something that runs is a better example than an artifact.
+    let mut images: Vec<(bool, String)> = images.collect();
+    images.sort_by_key(|(runs, _)| !runs);
+    match images.first() {
+        Some((_, image)) => format!(
+            "\n  docker pull {image}\n  podman pull --tls-verify=false {image}\n  ctr images pull --plain-http {image}\n"
+        ),
+        None => "\nNo images yet. Save one here, as with `docker save -o app.tar app:1`; it is served as soon as it is found.\n".to_owned(),
+    }
+}
+
+fn say_problems(problems: &[&Problem]) {
+    for problem in problems
+        .iter()
+        .filter(|problem| problem.severity > Severity::Note)
+    {
+        say(&problem.to_string());
+    }
+}

@@ -1,0 +1,92 @@
+//! What a request fails with, as clients see it
+//! ([error codes](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes)).
+
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+
+use super::super::{Reply, reply};
+use crate::content::Content;
+
+/// Why a request has no other answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// No endpoint has this path.
+    NoEndpoint,
+    /// The repository's name breaks the grammar.
+    NameInvalid(String),
+    /// There is no such repository.
+    NameUnknown(String),
+    /// No host can be called so.
+    NamespaceUnknown(String),
+    /// The repository has no such manifest: the tag or the digest.
+    ManifestUnknown(String),
+    /// The repository has no such blob.
+    BlobUnknown(String),
+    /// The text is no digest.
+    DigestInvalid(String),
+    /// The page asked for is no number.
+    PageInvalid(String),
+    /// Whatever would write.
+    Unsupported,
+    /// A condition of the request does not hold.
+    PreconditionFailed,
+    /// The range asked for lies outside of the content, which has so many bytes.
+    RangeNotSatisfiable(u64),
+}
+
+impl Failure {
+    /// Status and [registered code](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes).
+    fn codes(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::NoEndpoint | Self::NameUnknown(_) | Self::NamespaceUnknown(_) => {
+                (StatusCode::NOT_FOUND, "NAME_UNKNOWN")
+            }
+            Self::NameInvalid(_) => (StatusCode::NOT_FOUND, "NAME_INVALID"),
+            Self::ManifestUnknown(_) => (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
+            Self::BlobUnknown(_) => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
+            Self::DigestInvalid(_) => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
+            Self::PageInvalid(_) => (StatusCode::BAD_REQUEST, "UNSUPPORTED"),
+            Self::Unsupported => (StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
+            Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "UNSUPPORTED"),
+            Self::RangeNotSatisfiable(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "SIZE_INVALID"),
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::NoEndpoint => "no such endpoint; this is a container registry, its repositories are listed at /v2/_catalog".to_owned(),
+            Self::NameInvalid(name) => format!("`{name}` is no repository name"),
+            Self::NameUnknown(name) => format!("there is no repository `{name}` here"),
+            Self::NamespaceUnknown(ns) => format!("there is nothing of `{ns}` here"),
+            Self::ManifestUnknown(reference) => format!("there is no manifest `{reference}` in this repository"),
+            Self::BlobUnknown(digest) => format!("there is no blob `{digest}` in this repository"),
+            Self::DigestInvalid(text) => format!("`{text}` is no digest"),
+            Self::PageInvalid(n) => format!("`n` must be a number, not `{n}`"),
+            Self::Unsupported => "this registry is read-only".to_owned(),
+            Self::PreconditionFailed => "the content is not what the request expects".to_owned(),
+            Self::RangeNotSatisfiable(length) => format!("the content has only {length} bytes"),
+        }
+    }
+
+    /// The answer that tells this.
+    pub(super) fn reply(&self) -> Reply {
+        let (status, code) = self.codes();
+        let body = json!({"errors": [{"code": code, "message": self.message()}]});
+        let mut reply = reply(status, Content::memory(body.to_string()));
+        let headers = reply.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        match self {
+            Self::Unsupported => {
+                headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            }
+            Self::RangeNotSatisfiable(length) => {
+                crate::protocol::set(headers, header::CONTENT_RANGE, &format!("bytes */{length}"));
+            }
+            _ => {}
+        }
+        reply
+    }
+}

@@ -1,0 +1,163 @@
+//! Bytes out: accepting connections, speaking HTTP/1.1, and sending opened content.
+//!
+//! The only asynchronous layer besides `command`. It knows no registry: what to answer is
+//! decided by the handler that [`serve`] is given. Nothing that may touch a disk runs on
+//! an asynchronous thread.
+
+mod body;
+mod buffers;
+pub mod listen;
+mod stall;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{Request, Response, header, request};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+use crate::content::{Opened, Part};
+use crate::observe::{self, AccessLog, Exchange};
+use body::Body;
+use buffers::BufferPool;
+use stall::Watched;
+
+/// At most this many connections are open; more wait in the system's queue.
+const MAX_CONNECTIONS: usize = 4096;
+/// How long a client may take for the head of a request, and be idle between two.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a client may take no byte of an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The head of a request may be this long; more is answered by 431.
+const MAX_HEAD: usize = 128 << 10;
+/// The first and the longest pause after accepting failed: the cause (descriptors used up) takes a while to go.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// Serves on `listeners` what `handle` answers to the heads of requests, until `stop` ends; then takes no new connection and lets open transfers
+/// end, for `drain` at most. Gives the number of connections that were cut.
+pub async fn serve<H, F>(
+    listeners: Vec<TcpListener>,
+    handle: H,
+    log: AccessLog,
+    stop: impl Future<Output = ()>,
+    drain: Duration,
+) -> usize
+where
+    H: Fn(request::Parts) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Opened>> + Send + 'static,
+{
+    let server = Server {
+        handle,
+        log,
+        pool: BufferPool::new(),
+        permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+    };
+    let graceful = Arc::new(GracefulShutdown::new());
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        accepting.spawn(server.clone().accept(listener, Arc::clone(&graceful)));
+    }
+    stop.await;
+    accepting.shutdown().await;
+    let open = || MAX_CONNECTIONS - server.permits.available_permits();
+    let Some(graceful) = Arc::into_inner(graceful) else {
+        return open();
+    };
+    match tokio::time::timeout(drain, graceful.shutdown()).await {
+        Ok(()) => 0,
+        Err(_) => open(),
+    }
+}
+
+#[derive(Clone)]
+struct Server<H> {
+    handle: H,
+    log: AccessLog,
+    pool: BufferPool,
+    permits: Arc<Semaphore>,
+}
+
+impl<H, F> Server<H>
+where
+    H: Fn(request::Parts) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Opened>> + Send + 'static,
+{
+    async fn accept(self, listener: TcpListener, graceful: Arc<GracefulShutdown>) {
+        let (shortest, longest) = BACK_OFF;
+        let mut pause = shortest;
+        loop {
+            // The permit comes first: what is not accepted costs nothing here.
+            let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else {
+                return;
+            };
+            match listener.accept().await {
+                Ok((stream, client)) => {
+                    pause = shortest;
+                    self.clone().connect(stream, client, permit, &graceful);
+                }
+                Err(_) => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(longest);
+                }
+            }
+        }
+    }
+
+    fn connect(
+        self,
+        stream: TcpStream,
+        client: SocketAddr,
+        permit: OwnedSemaphorePermit,
+        graceful: &GracefulShutdown,
+    ) {
+        // Heads are small and must not wait for more; a failure only costs time.
+        let _ = stream.set_nodelay(true);
+        let stream = TokioIo::new(Watched::new(stream, WRITE_TIMEOUT));
+        let service = service_fn(move |request| {
+            let server = self.clone();
+            async move { Ok::<_, std::convert::Infallible>(server.respond(request, client).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(stream, service);
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // How it ended is told by the records of its requests.
+            let _ = connection.await;
+            drop(permit);
+        });
+    }
+
+    async fn respond(self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
+        let began = Instant::now();
+        // No endpoint takes a body: hyper discards it.
+        let (head, _) = request.into_parts();
+        let record = record(&head, client);
+        let response = (self.handle)(head).await;
+        let (head, content) = response.into_parts();
+        let length = content.parts.iter().map(Part::len).sum();
+        let exchange = Exchange::new(record, began, head.status.as_u16(), length, self.log);
+        Response::from_parts(head, Body::new(content, Arc::new(exchange), self.pool))
+    }
+}
+
+fn record(head: &request::Parts, client: SocketAddr) -> observe::Request {
+    let user_agent = head.headers.get(header::USER_AGENT);
+    observe::Request {
+        method: head.method.to_string(),
+        path: head.uri.to_string(),
+        client,
+        user_agent: user_agent
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .unwrap_or_default(),
+    }
+}
