@@ -13,7 +13,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{Request, Response, header, request};
+use bytes::Bytes;
+use http::uri::Authority;
+use http::{Request, Response, StatusCode, header, request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -142,12 +144,37 @@ where
         // No endpoint takes a body: hyper discards it.
         let (head, _) = request.into_parts();
         let record = record(&head, client);
-        let response = (self.handle)(head).await;
+        let response = if names_one_host(&head) {
+            (self.handle)(head).await
+        } else {
+            bad_request()
+        };
         let (head, content) = response.into_parts();
         let length = content.parts.iter().map(Part::len).sum();
         let exchange = Exchange::new(record, began, head.status.as_u16(), length, self.log);
         Response::from_parts(head, Body::new(content, Arc::new(exchange), self.pool))
     }
+}
+
+/// Whether the request says which host it means, as
+/// [RFC 9112, section 3.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2) demands of HTTP/1.1;
+/// a proxy before us might take another one of several.
+fn names_one_host(head: &request::Parts) -> bool {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => head.version < http::Version::HTTP_11,
+        (Some(host), None) => host.is_empty() || Authority::try_from(host.as_bytes()).is_ok(),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+fn bad_request() -> Response<Opened> {
+    let text = Bytes::from_static(b"a request needs one valid Host header\n");
+    let mut response = Response::new(Opened {
+        parts: vec![Part::Memory(text)],
+    });
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
 }
 
 fn record(head: &request::Parts, client: SocketAddr) -> observe::Request {

@@ -1,0 +1,14 @@
+//! The integration tests: one binary, which starts the program and asks it as its users would.
+//!
+//! Tests that need more than Rust run where their tools are, and are mandatory with
+//! `PACKAGEORIGIN_TEST_ALL=1`.
+
+mod fixture;
+mod needs;
+mod server;
+
+mod clients;
+mod conformance;
+mod examples;
+mod suites;
+mod tidy;
