@@ -35,9 +35,15 @@ pub enum Command {
 /// Where the archives are and what their names become.
 #[derive(Debug, Args)]
 pub struct CatalogArgs {
-    /// Folder with archives, or a single archive; can be given several times [default: the current folder]
-    /// [env: `PACKAGEORIGIN_PACKAGES`]
-    #[arg(long, alias = "package", value_name = "PATH")]
+    /// Folder with archives, or a single archive; can be given several times
+    // The variable is read later: unlike clap's own, it must not be added to paths that were typed.
+    #[arg(
+        long,
+        alias = "package",
+        value_name = "PATH",
+        help = "Folder with archives, or a single archive; can be given several times \
+                [env: PACKAGEORIGIN_PACKAGES=] [default: the current folder]"
+    )]
     pub packages: Vec<PathBuf>,
     /// The same as --packages PATH
     #[arg(value_name = "PATH")]

@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn addresses() {
         let check = |text: &str, expected: Option<Listen>| {
-            assert_eq!(text.parse().ok(), expected, "{text}")
+            assert_eq!(text.parse().ok(), expected, "{text}");
         };
         check("8080", Some(Listen::Localhost(8080)));
         check("0", Some(Listen::Localhost(0)));

@@ -103,163 +103,102 @@ fn digest_of(path: &str) -> String {
     get(path).header("docker-content-digest").to_owned()
 }
 
+/// Checks that `method` on `path` fails, as the specification says failures look.
+fn fails(method: &str, path: &str, status: u16, code: &str) {
+    let got = ask(method, path, &[]);
+    assert_eq!(
+        (got.status, got.code().as_str()),
+        (status, code),
+        "{method} {path}"
+    );
+    assert_eq!(got.header("content-type"), "application/json");
+    assert_eq!(
+        got.header("allow"),
+        if status == 405 { "GET, HEAD" } else { "" }
+    );
+}
+
 #[test]
-fn every_failure_has_its_status_and_code() {
-    let check = |method: &str, path: &str, status, code: &str| {
-        let got = ask(method, path, &[]);
-        assert_eq!(
-            (got.status, got.code().as_str()),
-            (status, code),
-            "{method} {path}"
-        );
-        assert_eq!(got.header("content-type"), "application/json");
-        assert_eq!(
-            got.header("allow"),
-            if status == 405 { "GET, HEAD" } else { "" }
-        );
-    };
+fn whatever_would_write_is_refused() {
     for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"] {
-        check(method, "/v2/", 405, "UNSUPPORTED");
-        check(method, "/healthz", 405, "UNSUPPORTED");
-        check(
-            method,
-            &format!("{HELLO}/manifests/latest"),
-            405,
-            "UNSUPPORTED",
-        );
-        check(
-            method,
-            &format!("{HELLO}/blobs/uploads/"),
-            405,
-            "UNSUPPORTED",
-        );
-        check(
+        for path in [
+            "/v2/",
+            "/healthz",
+            "/v2/hello/manifests/latest",
+            "/v2/hello/blobs/uploads/",
+            "/anything",
+        ] {
+            fails(method, path, 405, "UNSUPPORTED");
+        }
+        fails(
             method,
             &format!("{HELLO}/blobs/uploads/?mount={ABSENT}"),
             405,
             "UNSUPPORTED",
         );
-        check(
+        fails(
             method,
             &format!("{HELLO}/blobs/{ABSENT}"),
             405,
             "UNSUPPORTED",
         );
-        check(method, "/anything", 405, "UNSUPPORTED");
-        check(
+        fails(
             method,
             &format!("{HELLO}/manifests/sha256:totallywrong"),
             400,
             "DIGEST_INVALID",
         );
     }
+}
+
+#[test]
+fn what_is_malformed_is_told_apart_from_what_is_missing() {
+    let check = |path: &str, status, code| fails("GET", &format!("/v2/{path}"), status, code);
+    check("hello/manifests/sha256:totallywrong", 400, "DIGEST_INVALID");
     check(
-        "GET",
-        &format!("{HELLO}/manifests/sha256:totallywrong"),
+        &format!("hello/manifests/{}", ABSENT.to_uppercase()),
         400,
         "DIGEST_INVALID",
     );
-    check(
-        "GET",
-        &format!("{HELLO}/manifests/{}", ABSENT.to_uppercase()),
-        400,
-        "DIGEST_INVALID",
-    );
-    check(
-        "GET",
-        &format!("{HELLO}/blobs/latest"),
-        400,
-        "DIGEST_INVALID",
-    );
-    check(
-        "GET",
-        &format!("{HELLO}/referrers/latest"),
-        400,
-        "DIGEST_INVALID",
-    );
-    check(
-        "GET",
-        &format!("{HELLO}/manifests/.INVALID_MANIFEST_NAME"),
-        404,
-        "MANIFEST_UNKNOWN",
-    );
-    check(
-        "GET",
-        &format!("{HELLO}/manifests/nope"),
-        404,
-        "MANIFEST_UNKNOWN",
-    );
-    check(
-        "GET",
-        &format!("{HELLO}/manifests/"),
-        404,
-        "MANIFEST_UNKNOWN",
-    );
-    check(
-        "GET",
-        &format!("{HELLO}/manifests/{ABSENT}"),
-        404,
-        "MANIFEST_UNKNOWN",
-    );
-    check(
-        "GET",
-        &format!("{HELLO}/manifests/blake3:00"),
-        404,
-        "MANIFEST_UNKNOWN",
-    );
-    check(
-        "GET",
-        &format!("{HELLO}/blobs/{ABSENT}"),
-        404,
-        "BLOB_UNKNOWN",
-    );
-    check(
-        "GET",
-        &format!("{HELLO}/blobs/blake3:00"),
-        404,
-        "BLOB_UNKNOWN",
-    );
-    check(
-        "GET",
-        &format!("/v2/nope/blobs/{ABSENT}"),
-        404,
-        "NAME_UNKNOWN",
-    );
-    check(
-        "GET",
-        &format!("/v2/nope/referrers/{ABSENT}"),
-        404,
-        "NAME_UNKNOWN",
-    );
-    check("GET", "/v2/nope/manifests/latest", 404, "NAME_UNKNOWN");
-    check("GET", "/v2/nope/tags/list", 404, "NAME_UNKNOWN");
+    check("hello/blobs/latest", 400, "DIGEST_INVALID");
+    check("hello/referrers/latest", 400, "DIGEST_INVALID");
+    for reference in [".INVALID_MANIFEST_NAME", "nope", "", ABSENT, "blake3:00"] {
+        check(
+            &format!("hello/manifests/{reference}"),
+            404,
+            "MANIFEST_UNKNOWN",
+        );
+    }
+    for digest in [ABSENT, "blake3:00"] {
+        check(&format!("hello/blobs/{digest}"), 404, "BLOB_UNKNOWN");
+        check(&format!("nope/blobs/{digest}"), 404, "NAME_UNKNOWN");
+        check(&format!("nope/referrers/{digest}"), 404, "NAME_UNKNOWN");
+    }
+    check("nope/manifests/latest", 404, "NAME_UNKNOWN");
+    check("nope/tags/list", 404, "NAME_UNKNOWN");
     for name in [
         "UPPER", "a//b", "..", "hello/..", "a___b", "%00", "%ff", "_catalog", "a%20b",
     ] {
-        check("GET", &format!("/v2/{name}/tags/list"), 404, "NAME_INVALID");
-    }
-    for path in [
-        "/",
-        "/v1/_ping",
-        "/v2/hello",
-        "/v2/hello/tags",
-        "/v2/tags/list",
-        "/v2/manifests/x",
-        "/v2/hello/manifests",
-        "/v3/",
-        "/v2x",
-        "/favicon.ico",
-        "/v2/hello/blobs/uploads/x",
-    ] {
-        check("GET", path, 404, "NAME_UNKNOWN");
+        check(&format!("{name}/tags/list"), 404, "NAME_INVALID");
     }
     for n in ["x", "-1", "1.5", "%31%20"] {
-        check(
-            "GET",
-            &format!("{HELLO}/tags/list?n={n}"),
-            400,
-            "UNSUPPORTED",
-        );
+        check(&format!("hello/tags/list?n={n}"), 400, "UNSUPPORTED");
+    }
+}
+
+#[test]
+fn what_is_no_endpoint_is_not_found() {
+    let inside = [
+        "hello",
+        "hello/tags",
+        "tags/list",
+        "manifests/x",
+        "hello/manifests",
+        "hello/blobs/uploads/x",
+    ];
+    let paths = inside.iter().map(|path| format!("/v2/{path}"));
+    for path in paths.chain(["/", "/v1/_ping", "/v3/", "/v2x", "/favicon.ico"].map(str::to_owned)) {
+        fails("GET", &path, 404, "NAME_UNKNOWN");
     }
 }
 

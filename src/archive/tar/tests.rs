@@ -45,7 +45,7 @@ fn pax(records: &[(&str, &str)]) -> Vec<u8> {
 /// The length of a record counts its own digits.
 fn record(key: &str, value: &str) -> String {
     let rest = format!(" {key}={value}\n");
-    let length = (1..).find(|length: &usize| length.to_string().len() + rest.len() == *length);
+    let length = (1..9999).find(|length: &usize| length.to_string().len() + rest.len() == *length);
     format!("{}{rest}", length.unwrap())
 }
 
