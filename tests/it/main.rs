@@ -10,5 +10,6 @@ mod server;
 mod clients;
 mod conformance;
 mod examples;
+mod serving;
 mod suites;
 mod tidy;

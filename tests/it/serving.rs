@@ -1,0 +1,389 @@
+//! The running program: starting, changing folders, transfers that are cut, logging, stopping.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv6Addr, TcpStream};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::fixture::{Image, Layer, Layout, Node as _};
+use crate::server::{Server, Setup};
+
+/// Long enough for a large transfer to stand in the middle: more than what the system's buffers hold.
+const LARGE: usize = 64 << 20;
+
+/// Writes an archive with one image, named `name`, to `path`; gives its manifest's digest.
+fn archive(path: &Path, name: &str, title: &str) -> String {
+    let image = Image::new(title);
+    fs::write(path, Layout::new().named(&image, name).tar()).unwrap();
+    image.digest()
+}
+
+/// A folder with one image `app:1` that has a layer of [`LARGE`] bytes; gives the layer's digest.
+fn large(folder: &Path) -> (String, Vec<u8>) {
+    let bytes: Vec<u8> = (0_u32..).flat_map(u32::to_le_bytes).take(LARGE).collect();
+    let layer = Layer::raw(bytes);
+    let blob = layer.blob();
+    let image = Image::new("large").layers([layer]);
+    fs::write(
+        folder.join("large.tar"),
+        Layout::new().named(&image, "app:1").tar(),
+    )
+    .unwrap();
+    (blob.digest, blob.bytes)
+}
+
+/// Waits until `holds`, for ten seconds at most.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < deadline, "it does not happen: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Asks for a blob and reads only the beginning of the answer.
+fn begin(server: &Server, digest: &str) -> TcpStream {
+    let mut stream = server.connect().unwrap();
+    write!(
+        stream,
+        "GET /v2/app/blobs/{digest} HTTP/1.1\r\nHost: x\r\nUser-Agent: slow/1\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut start = [0; 1024];
+    stream.read_exact(&mut start).unwrap();
+    assert!(start.starts_with(b"HTTP/1.1 200"));
+    stream
+}
+
+/// What is left of an answer until the connection ends.
+fn rest(mut stream: TcpStream) -> usize {
+    let mut bytes = Vec::new();
+    // A reset is an end too.
+    let _ = stream.read_to_end(&mut bytes);
+    bytes.len()
+}
+
+#[test]
+fn what_lies_in_the_folder_now_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.tar");
+    let first = archive(&path, "app:1", "first");
+    let server = Server::start([
+        "--refresh",
+        "50ms",
+        "--packages",
+        folder.path().to_str().unwrap(),
+    ]);
+    let digest = || {
+        server
+            .head("/v2/app/manifests/1")
+            .header("docker-content-digest")
+            .unwrap_or_default()
+            .to_owned()
+    };
+    assert_eq!(digest(), first);
+    let second = archive(&folder.path().join("new"), "app:1", "second");
+    fs::rename(folder.path().join("new"), &path).unwrap();
+    eventually("the new version is served", || digest() == second);
+    assert_eq!(
+        server.get(&format!("/v2/app/manifests/{first}")).status,
+        404
+    );
+    archive(&folder.path().join("b.tar"), "other:1", "other");
+    eventually("a new file is served", || {
+        server.get("/v2/other/manifests/1").status == 200
+    });
+    fs::remove_file(&path).unwrap();
+    eventually("a removed file is not", || {
+        server.get("/v2/app/manifests/1").status == 404
+    });
+    assert!(server.stderr().contains("Changed: now 1 repository"));
+}
+
+#[test]
+fn a_change_that_no_scan_has_seen_is_seen_by_the_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.tar");
+    let image = Image::new("first");
+    fs::write(&path, Layout::new().named(&image, "app:1").tar()).unwrap();
+    let server = Server::start([
+        "--refresh",
+        "0",
+        "--packages",
+        folder.path().to_str().unwrap(),
+    ]);
+    let config = image.config().digest;
+    // Removed: gone at once. Back again under another name: found at once.
+    fs::rename(&path, folder.path().join("b.tar")).unwrap();
+    assert_eq!(server.get(&format!("/v2/app/blobs/{config}")).status, 200);
+    fs::remove_file(folder.path().join("b.tar")).unwrap();
+    let gone = server.get(&format!("/v2/app/blobs/{config}"));
+    assert_eq!(gone.status, 404, "{}", gone.text());
+    let second = archive(&path, "app:1", "second");
+    assert_eq!(
+        server.get(&format!("/v2/app/manifests/{second}")).status,
+        404,
+        "nothing asked for a scan yet"
+    );
+}
+
+#[test]
+fn a_large_blob_arrives_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (digest, bytes) = large(folder.path());
+    let server = Server::serving(folder.path());
+    let path = format!("/v2/app/blobs/{digest}");
+    assert!(server.get(&path).body == bytes);
+    let part = server.request("GET", &path, &[("Range", "bytes=1000000-40000000")]);
+    assert_eq!(part.status, 206);
+    assert!(part.body == bytes[1_000_000..=40_000_000]);
+    server.wait_for_stderr(&format!("GET {path}\" 200 {LARGE} B"));
+    server.wait_for_stderr(&format!("GET {path}\" 206 39000001 B"));
+    assert!(!server.stderr().contains("cut short"));
+}
+
+#[test]
+fn a_transfer_ends_with_the_bytes_it_began_with_or_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let (digest, bytes) = large(folder.path());
+    let server = Server::serving(folder.path());
+    // Replaced by renaming: the open file stays what it was.
+    let replaced = begin(&server, &digest);
+    archive(&folder.path().join("new"), "app:1", "new");
+    fs::rename(folder.path().join("new"), folder.path().join("large.tar")).unwrap();
+    assert!(rest(replaced) > bytes.len() - 1024);
+    // Overwritten or cut in place: never a complete answer.
+    let spoils: [&dyn Fn(&Path); 2] = [
+        &|path| fs::write(path, vec![b'x'; LARGE + 10_000]).unwrap(),
+        &|path| {
+            fs::OpenOptions::new()
+                .write(true)
+                .open(path)
+                .unwrap()
+                .set_len(2 << 20)
+                .unwrap()
+        },
+    ];
+    for spoil in spoils {
+        let folder = tempfile::tempdir().unwrap();
+        let (digest, bytes) = large(folder.path());
+        let server = Server::serving(folder.path());
+        let stream = begin(&server, &digest);
+        spoil(&folder.path().join("large.tar"));
+        assert!(rest(stream) < bytes.len() - 1024, "it was cut");
+        server.wait_for_stderr("cut short \"slow/1\"");
+    }
+}
+
+#[test]
+fn a_client_that_goes_away_is_logged_as_cut_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let (digest, _) = large(folder.path());
+    let server = Server::serving(folder.path());
+    drop(begin(&server, &digest));
+    let log = server.wait_for_stderr("cut short");
+    let line = log.lines().find(|line| line.contains("cut short")).unwrap();
+    let sent: usize = line
+        .split("\" 200 ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next())
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(sent < LARGE, "{line}");
+}
+
+#[test]
+fn an_idle_server_holds_no_archive_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let (digest, _) = large(folder.path());
+    let server = Server::serving(folder.path());
+    let open = || {
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
+        let targets = descriptors.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        targets
+            .filter(|target| target.starts_with(folder.path()))
+            .count()
+    };
+    assert_eq!(open(), 0);
+    let stream = begin(&server, &digest);
+    assert_eq!(open(), 1);
+    rest(stream);
+    eventually("the file is closed", || open() == 0);
+}
+
+#[test]
+fn stopping_lets_transfers_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (digest, bytes) = large(folder.path());
+    let mut server = Server::serving(folder.path());
+    let stream = begin(&server, &digest);
+    server.signal("TERM");
+    server.wait_for_stderr("Stopping");
+    eventually("no new connection is taken", || {
+        TcpStream::connect(server.addr()).is_err()
+    });
+    assert!(
+        server.wait(Duration::from_millis(100)).is_none(),
+        "it waits"
+    );
+    assert!(rest(stream) > bytes.len() - 1024);
+    assert!(server.wait(Duration::from_secs(10)).unwrap().success());
+    assert!(
+        server.stderr().contains(&format!("\" 200 {LARGE} B")),
+        "the last line is written"
+    );
+}
+
+#[test]
+fn stopping_does_not_wait_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let (digest, _) = large(folder.path());
+    let start = || {
+        Server::start([
+            "--drain",
+            "300ms",
+            "--packages",
+            folder.path().to_str().unwrap(),
+        ])
+    };
+    let mut server = start();
+    let stream = begin(&server, &digest);
+    // An idle connection is nothing to wait for.
+    let idle = server.connect().unwrap();
+    server.signal("INT");
+    assert!(server.wait(Duration::from_secs(10)).unwrap().success());
+    server.wait_for_stderr("1 connection was cut");
+    drop((stream, idle));
+    let mut impatient = Setup::new()
+        .args(["--drain", "1h", "--packages"])
+        .arg(folder.path())
+        .start();
+    let stream = begin(&impatient, &digest);
+    impatient.signal("TERM");
+    impatient.wait_for_stderr("Stopping");
+    impatient.signal("TERM");
+    assert_eq!(
+        impatient.wait(Duration::from_secs(10)).unwrap().code(),
+        Some(130)
+    );
+    drop(stream);
+}
+
+#[test]
+fn localhost_is_both_families() {
+    let folder = tempfile::tempdir().unwrap();
+    archive(&folder.path().join("a.tar"), "app:1", "a");
+    let server = Setup::new()
+        .without_listen()
+        .env("PACKAGEORIGIN_LISTEN", "0")
+        .arg("-packages")
+        .arg(folder.path())
+        .start();
+    assert!(server.stderr().contains(&format!(
+        "Listening on http://localhost:{} (this machine only",
+        server.port()
+    )));
+    let v6 = TcpStream::connect((Ipv6Addr::LOCALHOST, server.port()));
+    if fs::exists("/proc/net/if_inet6").unwrap() {
+        let mut stream = v6.unwrap();
+        write!(
+            stream,
+            "GET /v2/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"));
+    }
+    assert_eq!(server.get("/v2/app/tags/list").status, 200);
+}
+
+#[test]
+fn a_request_that_comes_before_the_first_scan_has_ended_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..2000 {
+        archive(
+            &folder.path().join(format!("{number}.tar")),
+            &format!("app/{number}:1"),
+            &number.to_string(),
+        );
+    }
+    let server = Setup::new()
+        .without_ready()
+        .arg("--packages")
+        .arg(folder.path())
+        .start();
+    assert_eq!(server.get("/healthz").status, 200);
+    assert_eq!(server.get("/v2/app/1999/manifests/1").status, 200);
+    assert_eq!(server.get("/readyz").status, 200);
+    server.wait_for_stderr("Serving 2000 repositories, 4000 tags, 2000 images from 2000 archives");
+}
+
+#[test]
+fn what_the_log_says_cannot_be_forged() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::serving(folder.path());
+    server.request("GET", "/v2/%1b[31m\"x", &[("User-Agent", "a\" 200 \\ \tb")]);
+    let log = server.wait_for_stderr("%1b[31m");
+    let line = log.lines().find(|line| line.contains("%1b[31m")).unwrap();
+    assert!(line.ends_with(r#""a\" 200 \\ \tb""#), "{line}");
+    assert!(line.contains(r#"GET /v2/%1b[31m\"x" 404"#), "{line}");
+}
+
+#[test]
+fn lists_are_data_and_talk_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let digest = archive(&folder.path().join("a.tar"), "ghcr.io/acme/app:1.0", "a");
+    fs::write(folder.path().join("b.tar"), "no tar").unwrap();
+    let list = |arguments: &[&str]| {
+        let output = crate::server::command(crate::server::binary())
+            .arg("list")
+            .args(arguments)
+            .arg(folder.path())
+            .output();
+        let output = output.unwrap();
+        assert!(output.status.success());
+        (
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (table, talk) = list(&[]);
+    assert!(
+        table.contains("acme/app")
+            && table.contains("latest → 1.0 (automatic)")
+            && table.contains("linux/amd64")
+    );
+    assert!(
+        talk.starts_with("warning: ") && talk.contains("b.tar: it is not a tar archive; remove it"),
+        "{talk}"
+    );
+    let (json, talk) = list(&["-json"]);
+    assert_eq!(talk, "");
+    let list: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let repository = &list["repositories"][0];
+    assert_eq!(
+        (&repository["name"], &repository["host"]),
+        (&"acme/app".into(), &"ghcr.io".into())
+    );
+    let tags: Vec<_> = repository["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| tag["tag"].as_str().unwrap())
+        .collect();
+    assert_eq!(tags, ["1.0", "latest"]);
+    assert_eq!(repository["tags"][0]["digest"], digest.as_str());
+    assert_eq!(repository["tags"][0]["made"], false);
+    assert_eq!(repository["tags"][1]["automatic"], "1.0");
+    assert_eq!(list["problems"][0]["severity"], "warning");
+    assert!(
+        list["problems"][0]["file"]
+            .as_str()
+            .unwrap()
+            .ends_with("b.tar")
+    );
+}
