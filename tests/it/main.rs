@@ -7,9 +7,11 @@ mod fixture;
 mod needs;
 mod server;
 
+mod archives;
 mod clients;
 mod conformance;
 mod examples;
+mod hybrids;
 mod serving;
 mod suites;
 mod tidy;

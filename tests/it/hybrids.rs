@@ -1,0 +1,286 @@
+//! Archives that describe their images twice, as an OCI layout and as a Docker archive, and the known ways
+//! in which writers got one half wrong: which half is believed.
+
+use std::fs;
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::fixture::{
+    Blob, DockerArchive, IMAGE_NAME, Image, Index, Layer, Layout, Naming, Node as _, Packing,
+    REF_NAME, Tree, blob_path,
+};
+use crate::server::{Server, binary, command};
+
+/// An image of two different layers, not compressed.
+fn image(title: &str) -> Image {
+    let layer = |name: &str| Layer::files(&[(name, title.as_bytes())]);
+    Image::new(title).layers([layer("a"), layer("b")])
+}
+
+fn packed(tree: &Tree) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("hybrid.tar"), tree.tar(&Packing::SORTED)).unwrap();
+    folder
+}
+
+/// What `list --json` says of an archive of this tree.
+fn list(tree: &Tree) -> Value {
+    let folder = packed(tree);
+    let Output { stdout, .. } = command(binary())
+        .args(["list", "--json"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    serde_json::from_slice(&stdout).unwrap()
+}
+
+/// Every tag with what it means: `repository:tag digest`, those made here with a star.
+fn tags(list: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    for repository in list["repositories"].as_array().unwrap() {
+        let name = repository["name"].as_str().unwrap();
+        for tag in repository["tags"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|tag| tag["automatic"].is_null())
+        {
+            let star = if tag["made"] == true { "*" } else { "" };
+            lines.push(format!(
+                "{name}:{} {}{star}",
+                tag["tag"].as_str().unwrap(),
+                tag["digest"].as_str().unwrap()
+            ));
+        }
+        for image in repository["untagged"].as_array().unwrap() {
+            let star = if image["made"] == true { "*" } else { "" };
+            lines.push(format!(
+                "{name} {}{star}",
+                image["digest"].as_str().unwrap()
+            ));
+        }
+    }
+    lines.sort();
+    lines
+}
+
+fn problems(list: &Value) -> Vec<&str> {
+    list["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|problem| problem["what"].as_str().unwrap())
+        .collect()
+}
+
+/// A hybrid archive of `image` as `app:1`, whose stored manifest has `layers` instead of the right ones.
+fn with_layers(image: &Image, layers: &Value) -> (Tree, Blob) {
+    let mut manifest: Value = serde_json::from_slice(&image.manifest().bytes).unwrap();
+    manifest["layers"] = layers.clone();
+    let manifest = Blob::new(manifest.to_string());
+    let index = json!({"schemaVersion": 2, "manifests": [{
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": manifest.digest,
+        "size": manifest.bytes.len(),
+        "annotations": {IMAGE_NAME: "docker.io/library/app:1", REF_NAME: "1"},
+    }]});
+    let tree = DockerArchive::new(Naming::Hybrid)
+        .image(image, Some(&["app:1"]))
+        .tree()
+        .replace("index.json", index.to_string())
+        .remove(&blob_path(&image.manifest().digest))
+        .file(&blob_path(&manifest.digest), manifest.bytes.clone());
+    (tree, manifest)
+}
+
+#[test]
+fn a_sound_archive_keeps_its_stored_manifest() {
+    let image = image("sound");
+    let list = list(
+        &DockerArchive::new(Naming::Hybrid)
+            .image(&image, Some(&["app:1"]))
+            .tree(),
+    );
+    assert_eq!(tags(&list), [format!("app:1 {}", image.digest())]);
+    assert_eq!(problems(&list), Vec::<&str>::new());
+}
+
+#[test]
+fn a_stored_manifest_that_does_not_fit_is_replaced_and_kept() {
+    let image = image("unfit");
+    let right: Value = serde_json::from_slice(&image.manifest().bytes).unwrap();
+    let (first, second) = (&right["layers"][0], &right["layers"][1]);
+    let mut absent = second.clone();
+    absent["digest"] = json!(Blob::new("absent").digest);
+    let wrong = [
+        json!([]),
+        Value::Null,
+        json!([second, first]),
+        json!([first]),
+        json!([first, first]),
+        json!([first, absent]),
+    ];
+    for layers in wrong {
+        let (tree, stored) = with_layers(&image, &layers);
+        let list = list(&tree);
+        // The one made here is what a sound archive would have stored.
+        let expected = [
+            format!("app {}", stored.digest),
+            format!("app:1 {}*", image.digest()),
+        ];
+        assert_eq!(tags(&list), expected, "{layers}");
+        let rejected = problems(&list)
+            .into_iter()
+            .filter(|what| what.contains("does not fit the image"));
+        assert_eq!(rejected.count(), 1, "{layers}");
+        let folder = packed(&tree);
+        let server = Server::serving(folder.path());
+        assert!(server.get("/v2/app/manifests/1").body == image.manifest().bytes);
+        assert!(
+            server
+                .get(&format!("/v2/app/manifests/{}", stored.digest))
+                .body
+                == stored.bytes
+        );
+    }
+}
+
+#[test]
+fn without_a_better_one_the_stored_manifest_stays() {
+    // Both halves lack a layer.
+    let image = image("both");
+    let layer: Value = serde_json::from_slice(&image.manifest().bytes).unwrap();
+    let layer = layer["layers"][1]["digest"].as_str().unwrap().to_owned();
+    let tree = DockerArchive::new(Naming::Hybrid)
+        .image(&image, Some(&["app:1"]))
+        .tree()
+        .remove(&blob_path(&layer));
+    let list = list(&tree);
+    assert_eq!(tags(&list), [format!("app:1 {}", image.digest())]);
+    assert!(
+        problems(&list)
+            .iter()
+            .any(|what| what.contains("1 blob is missing"))
+    );
+}
+
+#[test]
+fn an_index_without_entries_is_made_up_for() {
+    let image = image("null");
+    let tree = DockerArchive::new(Naming::Hybrid)
+        .image(&image, Some(&["app:1"]))
+        .tree()
+        .replace("index.json", r#"{"schemaVersion":2,"manifests":null}"#);
+    let list = list(&tree);
+    assert_eq!(tags(&list), [format!("app:1 {}*", image.digest())]);
+}
+
+#[test]
+fn images_that_only_one_half_lists_are_found() {
+    let (tagged, untagged) = (image("tagged"), image("untagged"));
+    let index: Value = {
+        let tree = DockerArchive::new(Naming::Hybrid)
+            .image(&tagged, Some(&["app:1"]))
+            .tree();
+        assert!(tree.names().contains(&"index.json"));
+        let descriptor = json!({
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": tagged.digest(),
+            "size": tagged.manifest().bytes.len(),
+            "annotations": {IMAGE_NAME: "docker.io/library/app:1", REF_NAME: "1"},
+        });
+        json!({"schemaVersion": 2, "manifests": [descriptor]})
+    };
+    let tree = DockerArchive::new(Naming::Hybrid)
+        .image(&tagged, Some(&["app:1"]))
+        .image(&untagged, None)
+        .tree()
+        .replace("index.json", index.to_string());
+    let expected = [
+        format!("app:1 {}", tagged.digest()),
+        format!("hybrid {}*", untagged.digest()),
+    ];
+    assert_eq!(tags(&list(&tree)), expected);
+}
+
+#[test]
+fn a_tag_that_only_one_half_has_leads_to_the_stored_manifest() {
+    let image = image("tags");
+    let both = DockerArchive::new(Naming::Hybrid)
+        .image(&image, Some(&["app:1"]))
+        .tree();
+    let more = json!([{
+        "Config": blob_path(&image.config().digest),
+        "RepoTags": ["app:1", "other:2"],
+        "Layers": layer_paths(&image),
+    }]);
+    let list = list(&both.replace("manifest.json", more.to_string()));
+    let digest = image.digest();
+    assert_eq!(
+        tags(&list),
+        [format!("app:1 {digest}"), format!("other:2 {digest}")]
+    );
+}
+
+fn layer_paths(image: &Image) -> Vec<String> {
+    let manifest: Value = serde_json::from_slice(&image.manifest().bytes).unwrap();
+    manifest["layers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|layer| blob_path(layer["digest"].as_str().unwrap()))
+        .collect()
+}
+
+#[test]
+fn bare_tags_belong_to_the_repository_of_the_other_half() {
+    let image = image("bare");
+    let docker = DockerArchive::new(Naming::Hybrid)
+        .image(&image, Some(&["ghcr.io/acme/app:1"]))
+        .tree();
+    let index = Layout::new()
+        .named(&image, "1")
+        .named(&image, "stable")
+        .tree();
+    let folder = tempfile::tempdir().unwrap();
+    index.write_to(folder.path());
+    let list = list(&docker.replace(
+        "index.json",
+        fs::read(folder.path().join("index.json")).unwrap(),
+    ));
+    let digest = image.digest();
+    assert_eq!(
+        tags(&list),
+        [
+            format!("acme/app:1 {digest}"),
+            format!("acme/app:stable {digest}")
+        ]
+    );
+}
+
+#[test]
+fn an_index_keeps_its_name_though_the_other_half_gives_it_to_one_platform() {
+    let (amd64, arm64) = (image("amd64"), image("arm64").platform("linux/arm64"));
+    let index = Index::new().with(&amd64).with(&arm64);
+    let item = json!([{
+        "Config": blob_path(&amd64.config().digest),
+        "RepoTags": ["app:1"],
+        "Layers": layer_paths(&amd64),
+    }]);
+    let tree = Layout::new()
+        .entry(
+            &index,
+            &[(IMAGE_NAME, "docker.io/library/app:1"), (REF_NAME, "1")],
+        )
+        .tree();
+    let list = list(&tree.file("manifest.json", item.to_string()));
+    assert_eq!(tags(&list), [format!("app:1 {}", index.digest())]);
+    assert_eq!(
+        list["repositories"][0]["tags"][0]["platforms"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+}
