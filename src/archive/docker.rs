@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::graph::{Graph, MAX_CONFIG, MAX_LAYERS};
 use super::members::{Members, Stored};
 use super::packing::{Compression, MAGIC_LENGTH};
-use super::problem::{Fault, Problems};
+use super::problem::Fault;
 use crate::digest::{Algorithm, Digest};
 use crate::oci::ImageConfig;
 use crate::oci::canonical::{self, Packing};
@@ -20,7 +20,8 @@ const MAX_MANIFEST: u64 = 20 << 20;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Item {
-    config: String,
+    /// The member that holds the configuration.
+    pub config: String,
     /// Names, each `repository:tag`.
     #[serde(default, deserialize_with = "or_default")]
     pub repo_tags: Vec<String>,
@@ -28,14 +29,13 @@ pub struct Item {
     layers: Vec<String>,
 }
 
-/// An image whose configuration was read and hashed.
+/// A configuration that was read and hashed.
 #[derive(Debug)]
-pub struct DockerImage<'i> {
-    item: &'i Item,
-    /// The digest of the configuration, by which the other half of a hybrid archive knows the image.
-    pub config_digest: Digest,
-    config: ImageConfig,
-    config_stored: Stored,
+pub struct Config {
+    /// Its digest, by which the other half of a hybrid archive knows the image.
+    pub digest: Digest,
+    parsed: ImageConfig,
+    stored: Stored,
 }
 
 /// Whether the member `manifest.json` is an array: as an object it is something else.
@@ -57,98 +57,88 @@ pub fn items(members: &Members, name: &str) -> Result<Vec<Item>, Fault> {
     serde_json::from_slice(&bytes).map_err(Fault::Json)
 }
 
-impl<'i> DockerImage<'i> {
-    /// Reads the configuration of `item`, whose members lie in the folder `prefix`.
+impl Config {
+    /// Reads the configuration in the member `name` of the folder `prefix`.
     ///
     /// # Errors
     /// [`Fault`] if it is not there, or not what its name says.
-    pub fn read(members: &Members, prefix: &str, item: &'i Item) -> Result<Self, Fault> {
-        let config_stored = members.locate(&path(prefix, &item.config))?;
-        let bytes = members.read(config_stored, MAX_CONFIG)?;
-        let config_digest = Digest::sha256(&bytes);
-        match digest_of_name(&item.config) {
-            Some(expected) if expected != config_digest => {
+    pub fn read(members: &Members, prefix: &str, name: &str) -> Result<Self, Fault> {
+        let stored = members.locate(&path(prefix, name))?;
+        let bytes = members.read(stored, MAX_CONFIG)?;
+        let digest = Digest::sha256(&bytes);
+        match digest_of_name(name) {
+            Some(expected) if expected != digest => {
                 return Err(Fault::DigestMismatch {
                     expected,
-                    found: config_digest,
+                    found: digest,
                 });
             }
             _ => {}
         }
-        let config = ImageConfig::parse(&bytes).map_err(Fault::Json)?;
+        let parsed = ImageConfig::parse(&bytes).map_err(Fault::Json)?;
         Ok(Self {
-            item,
-            config_digest,
-            config,
-            config_stored,
+            digest,
+            parsed,
+            stored,
         })
     }
+}
 
-    /// The member that holds the configuration.
-    pub fn config_name(&self) -> &str {
-        &self.item.config
+/// Makes the canonical manifest of `item`, locating config and layers in `graph`.
+///
+/// # Errors
+/// The member at fault, and what is wrong with it.
+pub fn make_manifest(
+    members: &Members,
+    prefix: &str,
+    item: &Item,
+    config: &Config,
+    graph: &mut Graph<'_>,
+) -> Result<Digest, (String, Fault)> {
+    let layers = layers(members, prefix, item, &config.parsed)?;
+    for (layer, stored) in &layers {
+        graph.locate(layer.blob.digest.clone(), *stored);
     }
+    graph.locate(config.digest.clone(), config.stored);
+    let blob = canonical::Blob {
+        digest: config.digest.clone(),
+        size: config.stored.size,
+    };
+    let layers: Vec<_> = layers.into_iter().map(|(layer, _)| layer).collect();
+    let (media_type, json) = canonical::manifest(&blob, &layers);
+    Ok(graph.make(&media_type, json, &config.parsed))
+}
 
-    /// Makes the canonical manifest, locating config and layers in `graph`.
-    pub fn make_manifest(
-        &self,
-        members: &Members,
-        prefix: &str,
-        graph: &mut Graph<'_>,
-        problems: &mut Problems,
-    ) -> Option<Digest> {
-        let layers = match self.layers(members, prefix) {
-            Ok(layers) => layers,
-            Err((member, fault)) => {
-                problems.add_in(member, &fault);
-                return None;
-            }
+/// The layers of `item`, bottom first.
+fn layers(
+    members: &Members,
+    prefix: &str,
+    item: &Item,
+    config: &ImageConfig,
+) -> Result<Vec<(canonical::Layer, Stored)>, (String, Fault)> {
+    let diff_ids = config.diff_ids().unwrap_or_default();
+    if item.layers.len() > MAX_LAYERS {
+        return Err((
+            item.config.clone(),
+            Fault::TooMany {
+                what: "layers",
+                limit: MAX_LAYERS,
+            },
+        ));
+    }
+    if diff_ids.len() != item.layers.len() {
+        let fault = Fault::LayerCount {
+            layers: item.layers.len(),
+            diff_ids: diff_ids.len(),
         };
-        for (layer, stored) in &layers {
-            graph.locate(layer.blob.digest.clone(), *stored);
-        }
-        graph.locate(self.config_digest.clone(), self.config_stored);
-        let config = canonical::Blob {
-            digest: self.config_digest.clone(),
-            size: self.config_stored.size,
-        };
-        let layers: Vec<_> = layers.into_iter().map(|(layer, _)| layer).collect();
-        let (media_type, json) = canonical::manifest(&config, &layers);
-        Some(graph.make(&media_type, json, &self.config))
+        return Err((item.config.clone(), fault));
     }
-
-    /// The layers, bottom first, or the member at fault.
-    fn layers(
-        &self,
-        members: &Members,
-        prefix: &str,
-    ) -> Result<Vec<(canonical::Layer, Stored)>, (&'i str, Fault)> {
-        let item = self.item;
-        let config = item.config.as_str();
-        let diff_ids = self.config.diff_ids().unwrap_or_default();
-        if item.layers.len() > MAX_LAYERS {
-            return Err((
-                config,
-                Fault::TooMany {
-                    what: "layers",
-                    limit: MAX_LAYERS,
-                },
-            ));
-        }
-        if diff_ids.len() != item.layers.len() {
-            let fault = Fault::LayerCount {
-                layers: item.layers.len(),
-                diff_ids: diff_ids.len(),
-            };
-            return Err((config, fault));
-        }
-        let layers = item.layers.iter().zip(diff_ids);
-        layers
-            .map(|(name, diff_id)| {
-                layer(members, prefix, name, diff_id).map_err(|fault| (name.as_str(), fault))
-            })
-            .collect()
-    }
+    let layers = item.layers.iter().zip(diff_ids);
+    layers
+        .map(|(name, diff_id)| {
+            layer(members, prefix, name, diff_id).map_err(|fault| (name.clone(), fault))
+        })
+        .collect()
 }
 
 /// Where a layer lies and what its digest is, without reading more than its first bytes.

@@ -1,16 +1,14 @@
 //! The documents and blobs of one archive while it is read: what there is, and what reaches what.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use super::Referrer;
 use super::members::{Members, Stored};
-use super::names::ImageName;
 use super::problem::{Fault, Problems};
-use super::{Document, Found, Image, PlatformImage, Referrer};
-use crate::content::{Claim, Place, Source};
 use crate::digest::Digest;
 use crate::oci::manifest::Body;
 use crate::oci::{Descriptor, ImageConfig, Manifest, MediaType, Platform};
@@ -27,6 +25,11 @@ pub const MAX_LAYERS: usize = 10_000;
 pub const MAX_ENTRIES: usize = 10_000;
 /// At most this many manifests and indexes are read of one archive.
 const MAX_DOCUMENTS: usize = 100_000;
+/// At most so many bytes of them, all together.
+const MAX_BYTES: u64 = 64 << 20;
+/// The images of one archive may reach this many digests, each counted for each image: a small
+/// archive can list a large index very often.
+pub const MAX_REACH: usize = 1_000_000;
 
 /// A blob that a document refers to.
 #[derive(Clone, Debug)]
@@ -40,47 +43,47 @@ pub struct Reach {
 /// A manifest or an index that was read and is what its digest says.
 #[derive(Debug)]
 pub struct Node {
-    media_type: MediaType,
-    size: u64,
-    body: NodeBody,
-    referrer: Option<Box<Referrer>>,
+    pub media_type: MediaType,
+    pub size: u64,
+    pub body: NodeBody,
+    pub referrer: Option<Box<Referrer>>,
 }
 
 #[derive(Debug)]
-enum NodeBody {
+pub enum NodeBody {
     Image(ImageNode),
     Index(Vec<Child>),
 }
 
 #[derive(Debug)]
-struct ImageNode {
-    config: Option<Reach>,
-    /// What the configuration tells, if it is there and is an image's.
-    known: Option<Known>,
-    layers: Vec<LayerNode>,
+pub struct ImageNode {
+    pub config: Option<Reach>,
+    /// What the configuration tells, if it is there and is an image's. Images may share it.
+    pub known: Option<Arc<Known>>,
+    pub layers: Vec<LayerNode>,
 }
 
 #[derive(Debug)]
-struct Known {
-    platform: Platform,
-    created: Option<Timestamp>,
+pub struct Known {
+    pub platform: Platform,
+    pub created: Option<Timestamp>,
     diff_ids: Vec<String>,
 }
 
 #[derive(Debug)]
-struct LayerNode {
-    reach: Reach,
+pub struct LayerNode {
+    pub reach: Reach,
     is_plain: bool,
     /// Its absence is ordinary: clients fetch it from elsewhere.
-    is_foreign: bool,
+    pub is_foreign: bool,
 }
 
 #[derive(Debug)]
-struct Child {
-    reach: Reach,
-    platform: Option<Platform>,
+pub struct Child {
+    pub reach: Reach,
+    pub platform: Option<Platform>,
     /// Whether it is a manifest or an index by its type, not some other blob.
-    is_document: bool,
+    pub is_document: bool,
 }
 
 /// Everything that was found in one archive.
@@ -90,6 +93,12 @@ pub struct Graph<'m> {
     located: BTreeMap<Digest, Stored>,
     made: BTreeMap<Digest, Bytes>,
     nodes: BTreeMap<Digest, Node>,
+    /// Configurations that were read, by digest: many images may share one.
+    configs: BTreeMap<Digest, Option<Arc<Known>>>,
+    /// Documents that cannot be used; not to be read for each reference to them.
+    refused: BTreeSet<Digest>,
+    /// Length of all documents that were read.
+    bytes_read: u64,
 }
 
 impl<'m> Graph<'m> {
@@ -100,6 +109,9 @@ impl<'m> Graph<'m> {
             located: BTreeMap::new(),
             made: BTreeMap::new(),
             nodes: BTreeMap::new(),
+            configs: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            bytes_read: 0,
         }
     }
 
@@ -114,7 +126,7 @@ impl<'m> Graph<'m> {
         let digest = Digest::sha256(&bytes);
         // It was written a moment ago in the form that is read here.
         if let Ok(manifest) = Manifest::parse(&bytes, Some(media_type)) {
-            let known = Some(Known::of(config));
+            let known = Some(Arc::new(Known::of(config)));
             let node = Node::of(&manifest, bytes.len() as u64, |_| known);
             self.nodes.insert(digest.clone(), node);
             self.made.insert(digest.clone(), bytes);
@@ -145,7 +157,7 @@ impl<'m> Graph<'m> {
             .media_type
             .as_ref()
             .is_some_and(|told| told.kind().is_none());
-        if is_other || self.nodes.contains_key(&digest) {
+        if is_other || self.nodes.contains_key(&digest) || self.refused.contains(&digest) {
             return;
         }
         let Some(stored) = self.located.get(&digest).copied() else {
@@ -154,20 +166,18 @@ impl<'m> Graph<'m> {
         if depth > MAX_DEPTH {
             return problems.add_in(parent, &Fault::TooDeep(MAX_DEPTH));
         }
-        if self.nodes.len() >= MAX_DOCUMENTS {
-            let limit = MAX_DOCUMENTS;
-            return problems.add_in(
-                parent,
-                &Fault::TooMany {
-                    what: "manifests",
-                    limit,
-                },
-            );
+        self.bytes_read += stored.size;
+        if self.nodes.len() >= MAX_DOCUMENTS || self.bytes_read > MAX_BYTES {
+            let (what, limit) = ("manifests", MAX_DOCUMENTS);
+            return problems.add_in(parent, &Fault::TooMany { what, limit });
         }
         let name = digest.to_string();
         let manifest = match self.read_manifest(descriptor, &digest, stored) {
             Ok(manifest) => manifest,
-            Err(fault) => return problems.add_in(&name, &fault),
+            Err(fault) => {
+                self.refused.insert(digest);
+                return problems.add_in(&name, &fault);
+            }
         };
         self.check_entries(&manifest, &name, problems);
         let node = Node::of(&manifest, stored.size, |config| {
@@ -254,47 +264,68 @@ impl<'m> Graph<'m> {
         }
     }
 
-    fn read_config(&mut self, descriptor: &Descriptor, problems: &mut Problems) -> Option<Known> {
+    fn read_config(
+        &mut self,
+        descriptor: &Descriptor,
+        problems: &mut Problems,
+    ) -> Option<Arc<Known>> {
         let digest = descriptor.digest().ok()?;
-        let stored = *self.located.get(&digest)?;
-        let bytes = match self.members.read(stored, MAX_CONFIG) {
-            Ok(bytes) => bytes,
-            // An artifact's config can be anything, also large: then it is a blob like a layer.
-            Err(Fault::TooLarge { .. }) => return None,
-            Err(fault) => {
+        if let Some(known) = self.configs.get(&digest) {
+            return known.clone();
+        }
+        let known = self
+            .parse_config(descriptor, &digest)
+            .unwrap_or_else(|fault| {
                 problems.add_in(&digest.to_string(), &fault);
-                return None;
-            }
-        };
-        if let Err(fault) = self.check_digest(&digest, &bytes) {
-            problems.add_in(&digest.to_string(), &fault);
-            return None;
-        }
-        let is_image = descriptor
-            .media_type
-            .as_ref()
-            .is_some_and(MediaType::is_image_config);
-        let config = is_image.then(|| ImageConfig::parse(&bytes));
-        match config? {
-            Ok(config) => Some(Known::of(&config)),
-            Err(error) => {
-                problems.add_in(&digest.to_string(), &Fault::Json(error));
                 None
-            }
-        }
+            });
+        let known = known.map(Arc::new);
+        self.configs.insert(digest, known.clone());
+        known
     }
 
-    /// The stored images whose configuration is `config`.
-    pub fn images_with_config(&self, config: &Digest) -> Vec<Digest> {
-        let has_config = |node: &Node| match &node.body {
-            NodeBody::Image(image) => image
-                .config
-                .as_ref()
-                .is_some_and(|reach| reach.digest == *config),
-            NodeBody::Index(_) => false,
+    fn parse_config(
+        &mut self,
+        descriptor: &Descriptor,
+        digest: &Digest,
+    ) -> Result<Option<Known>, Fault> {
+        let Some(stored) = self.located.get(digest).copied() else {
+            return Ok(None);
         };
-        let matching = self.nodes.iter().filter(|(_, node)| has_config(node));
-        matching.map(|(digest, _)| digest.clone()).collect()
+        let bytes = match self.members.read(stored, MAX_CONFIG) {
+            // An artifact's config can be anything, also large: then it is a blob like a layer.
+            Err(Fault::TooLarge { .. }) => return Ok(None),
+            bytes => bytes?,
+        };
+        self.check_digest(digest, &bytes)?;
+        if !descriptor
+            .media_type
+            .as_ref()
+            .is_some_and(MediaType::is_image_config)
+        {
+            return Ok(None);
+        }
+        ImageConfig::parse(&bytes)
+            .map(|config| Some(Known::of(&config)))
+            .map_err(Fault::Json)
+    }
+
+    /// The stored images by their configurations.
+    pub fn images_by_config(&self) -> BTreeMap<Digest, Vec<Digest>> {
+        let mut images: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();
+        for (digest, node) in &self.nodes {
+            if let NodeBody::Image(ImageNode {
+                config: Some(config),
+                ..
+            }) = &node.body
+            {
+                images
+                    .entry(config.digest.clone())
+                    .or_default()
+                    .push(digest.clone());
+            }
+        }
+        images
     }
 
     /// Whether the stored manifest `digest` fits its image: Docker 25.0 wrote some that do not.
@@ -309,6 +340,7 @@ impl<'m> Graph<'m> {
             return false;
         };
         let layer_fits = |(layer, diff_id): (&LayerNode, &String)| {
+            // One of another size was taken out when the manifest was read.
             let is_there = layer.is_foreign || self.located.contains_key(&layer.reach.digest);
             is_there && (!layer.is_plain || layer.reach.digest.to_string() == *diff_id)
         };
@@ -317,24 +349,75 @@ impl<'m> Graph<'m> {
     }
 
     /// Every digest that `root` reaches, itself included, with its length.
-    pub fn reach(&self, root: &Digest) -> BTreeMap<Digest, u64> {
+    pub fn reach(&self, root: &Digest) -> BTreeMap<&Digest, u64> {
         let mut reached = BTreeMap::new();
-        let size = self.nodes.get(root).map_or(0, |node| node.size);
-        let mut pending = vec![Reach {
-            digest: root.clone(),
-            size,
-        }];
-        while let Some(Reach { digest, size }) = pending.pop() {
-            if reached.insert(digest.clone(), size).is_none() {
-                pending.extend(
-                    self.nodes
-                        .get(&digest)
-                        .into_iter()
-                        .flat_map(Node::references),
-                );
+        let Some((root, node)) = self.nodes.get_key_value(root) else {
+            return reached;
+        };
+        reached.insert(root, node.size);
+        let mut pending = vec![node];
+        while let Some(node) = pending.pop() {
+            for Reach { digest, size } in node.references() {
+                if reached.insert(digest, *size).is_none() {
+                    pending.extend(self.nodes.get(digest));
+                }
             }
         }
         reached
+    }
+
+    /// The manifests and indexes that `roots` reach, each with those of the roots that reach it.
+    ///
+    /// Not all of them where that would be too many: a small archive can list a large index very often.
+    pub fn holders<'d>(
+        &self,
+        roots: impl Iterator<Item = &'d Digest>,
+    ) -> BTreeMap<&Digest, Vec<&'d Digest>> {
+        let mut holders: BTreeMap<&Digest, Vec<&Digest>> = BTreeMap::new();
+        let mut total = 0;
+        for root in roots {
+            let reach = self.reach(root);
+            total += reach.len();
+            if total > MAX_REACH {
+                break;
+            }
+            for digest in reach.into_keys().filter(|digest| self.is_document(digest)) {
+                holders.entry(digest).or_default().push(root);
+            }
+        }
+        holders
+    }
+
+    /// The manifest or index `digest`, if it was read.
+    pub fn node(&self, digest: &Digest) -> Option<&Node> {
+        self.nodes.get(digest)
+    }
+
+    /// The same, with the digest as it is kept here.
+    pub fn nodes_at(&self, digest: &Digest) -> Option<(&Digest, &Node)> {
+        self.nodes.get_key_value(digest)
+    }
+
+    /// All manifests and indexes.
+    pub fn nodes(&self) -> impl Iterator<Item = (&Digest, &Node)> {
+        self.nodes.iter()
+    }
+
+    /// Every digest that the archive claims to hold, with the place.
+    pub fn located(&self) -> impl Iterator<Item = (&Digest, Stored)> {
+        self.located
+            .iter()
+            .map(|(digest, stored)| (digest, *stored))
+    }
+
+    /// The manifests that were made here.
+    pub fn made(&self) -> &BTreeMap<Digest, Bytes> {
+        &self.made
+    }
+
+    /// The members that it is about.
+    pub fn members(&self) -> &'m Members {
+        self.members
     }
 
     /// Whether `digest` is a manifest or an index that was read.
@@ -352,180 +435,6 @@ impl<'m> Graph<'m> {
         let referrer = self.nodes.get(digest)?.referrer.as_ref()?;
         Some(&referrer.subject)
     }
-
-    /// Everything that was found, with the images `named`: their roots and names.
-    pub fn finish(self, named: BTreeMap<Digest, BTreeSet<ImageName>>) -> Found {
-        let reaches: Vec<_> = named.keys().map(|root| self.reach(root)).collect();
-        let digests: BTreeSet<&Digest> = reaches.iter().flat_map(BTreeMap::keys).collect();
-        let digests: Box<[Digest]> = digests.into_iter().cloned().collect();
-        let images = named
-            .into_iter()
-            .zip(&reaches)
-            .map(|((root, names), reach)| self.image(root, names, reach, &digests))
-            .collect();
-        let documents = self.nodes.iter().map(|(digest, node)| Document {
-            digest: digest.clone(),
-            media_type: node.media_type.clone(),
-            size: node.size,
-            referrer: node.referrer.clone(),
-        });
-        Found {
-            images,
-            documents: documents.collect(),
-            digests,
-            sources: self.sources(),
-        }
-    }
-
-    fn image(
-        &self,
-        root: Digest,
-        names: BTreeSet<ImageName>,
-        reach: &BTreeMap<Digest, u64>,
-        digests: &[Digest],
-    ) -> Image {
-        let index_of = |digest: &Digest| {
-            digests
-                .binary_search(digest)
-                .ok()
-                .and_then(|at| u32::try_from(at).ok())
-        };
-        let mut absent = super::Absent::default();
-        for digest in reach.keys().filter(|digest| !self.is_here(digest)) {
-            self.note_absent(digest, reach, &mut absent);
-        }
-        let mut platforms = Vec::new();
-        self.platforms(&root, None, &mut platforms);
-        Image {
-            names: names.into_iter().collect(),
-            created: platforms.iter().filter_map(|(_, created)| *created).max(),
-            platforms: platforms
-                .into_iter()
-                .filter_map(|(platform, _)| platform)
-                .collect(),
-            size: reach
-                .values()
-                .fold(0, |sum, size| sum.saturating_add(*size)),
-            is_made: self.made.contains_key(&root),
-            reach: reach.keys().filter_map(index_of).collect(),
-            absent,
-            root,
-        }
-    }
-
-    fn is_here(&self, digest: &Digest) -> bool {
-        self.located.contains_key(digest) || self.made.contains_key(digest)
-    }
-
-    /// Sorts an absent digest by what it is; foreign layers are meant to be absent.
-    fn note_absent(
-        &self,
-        digest: &Digest,
-        reach: &BTreeMap<Digest, u64>,
-        absent: &mut super::Absent,
-    ) {
-        let nodes = || reach.keys().filter_map(|digest| self.nodes.get(digest));
-        let is_manifest = nodes().any(|node| match &node.body {
-            NodeBody::Index(children) => children
-                .iter()
-                .any(|child| child.is_document && child.reach.digest == *digest),
-            NodeBody::Image(_) => false,
-        });
-        let is_foreign = nodes().any(|node| match &node.body {
-            NodeBody::Image(image) => image
-                .layers
-                .iter()
-                .any(|layer| layer.is_foreign && layer.reach.digest == *digest),
-            NodeBody::Index(_) => false,
-        });
-        if is_manifest {
-            absent.manifests.push(digest.clone());
-        } else if !is_foreign {
-            absent.blobs.push(digest.clone());
-        }
-    }
-
-    /// The images that `digest` holds for platforms, and when each was made.
-    fn platforms(
-        &self,
-        digest: &Digest,
-        told: Option<&Platform>,
-        platforms: &mut Vec<(Option<PlatformImage>, Option<Timestamp>)>,
-    ) {
-        match self.nodes.get(digest).map(|node| &node.body) {
-            Some(NodeBody::Image(image)) => {
-                let known = image.known.as_ref();
-                let platform = told
-                    .or(known.map(|known| &known.platform))
-                    .filter(|platform| platform.is_real());
-                let size = image
-                    .config
-                    .iter()
-                    .chain(image.layers.iter().map(|layer| &layer.reach))
-                    .map(|reach| reach.size);
-                let image = platform.map(|platform| PlatformImage {
-                    platform: platform.clone(),
-                    digest: digest.clone(),
-                    size: size.fold(0, u64::saturating_add),
-                });
-                platforms.push((image, known.and_then(|known| known.created)));
-            }
-            Some(NodeBody::Index(children)) => {
-                for child in children {
-                    let is_new = |(known, _): &(Option<PlatformImage>, _)| {
-                        known
-                            .as_ref()
-                            .is_none_or(|known| known.digest != child.reach.digest)
-                    };
-                    if platforms.iter().all(is_new) {
-                        self.platforms(&child.reach.digest, child.platform.as_ref(), platforms);
-                    }
-                }
-            }
-            None => {}
-        }
-    }
-
-    /// One source for each file that holds something.
-    fn sources(&self) -> Box<[Arc<Source>]> {
-        let mut claims: BTreeMap<usize, Vec<Claim>> = BTreeMap::new();
-        for (
-            digest,
-            Stored {
-                file,
-                offset,
-                size: length,
-            },
-        ) in &self.located
-        {
-            let (digest, offset, length) = (digest.clone(), *offset, *length);
-            let place = if self.nodes.contains_key(&digest) {
-                Place::Document {
-                    offset,
-                    length,
-                    kept: OnceLock::new(),
-                }
-            } else {
-                Place::Extent { offset, length }
-            };
-            claims
-                .entry(*file)
-                .or_default()
-                .push(Claim { digest, place });
-        }
-        for (digest, bytes) in &self.made {
-            let claim = Claim {
-                digest: digest.clone(),
-                place: Place::Memory(bytes.clone()),
-            };
-            claims.entry(0).or_default().push(claim);
-        }
-        let source = |(file, claims): (usize, Vec<Claim>)| {
-            let (location, identity) = &self.members.files()[file];
-            Arc::new(Source::new(location.clone(), *identity, claims))
-        };
-        claims.into_iter().map(source).collect()
-    }
 }
 
 impl Known {
@@ -542,7 +451,7 @@ impl Node {
     fn of(
         manifest: &Manifest,
         size: u64,
-        read_config: impl FnOnce(&Descriptor) -> Option<Known>,
+        read_config: impl FnOnce(&Descriptor) -> Option<Arc<Known>>,
     ) -> Self {
         let body = match &manifest.body {
             Body::Image { config, layers } => NodeBody::Image(ImageNode {
@@ -581,15 +490,15 @@ impl Node {
         }
     }
 
-    fn references(&self) -> Vec<Reach> {
+    fn references(&self) -> Box<dyn Iterator<Item = &Reach> + '_> {
         match &self.body {
-            NodeBody::Image(image) => image
-                .config
-                .iter()
-                .chain(image.layers.iter().map(|layer| &layer.reach))
-                .cloned()
-                .collect(),
-            NodeBody::Index(children) => children.iter().map(|child| child.reach.clone()).collect(),
+            NodeBody::Image(image) => Box::new(
+                image
+                    .config
+                    .iter()
+                    .chain(image.layers.iter().map(|layer| &layer.reach)),
+            ),
+            NodeBody::Index(children) => Box::new(children.iter().map(|child| &child.reach)),
         }
     }
 }

@@ -1,18 +1,18 @@
-//! The images of one archive and their names: what its halves say, put together.
+//! The images of one archive and their names: what its layouts say, put together.
 //!
 //! An archive may hold several layouts in folders of their own, and each may be an OCI layout,
-//! a Docker archive, or both at once. Where both describe an image, the stored manifest counts if
-//! it fits the image, because only its digest is the one that people know.
+//! a Docker archive, or both at once (see [`hybrid`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::docker::{self, DockerImage};
+use super::found;
 use super::graph::Graph;
+use super::hybrid;
 use super::layout::{self, Entry};
 use super::members::Members;
 use super::names::{self, ImageName, Repository, Written};
 use super::problem::{Fault, Problems};
-use super::{Found, Location};
+use super::{Found, Location, docker};
 use crate::digest::Digest;
 use crate::oci::Tag;
 
@@ -21,8 +21,8 @@ pub fn find(members: &Members, location: &Location, problems: &mut Problems) -> 
     let roots = roots(members);
     if roots.is_empty() {
         // A layer or a backup is a tar as well: only what is called an archive is missed.
-        let is_meant = location
-            .path()
+        let path = location.path();
+        let is_meant = path
             .file_name()
             .is_some_and(|name| names::is_archive_name(&name.to_string_lossy()));
         problems.add(if is_meant {
@@ -44,14 +44,8 @@ pub fn find(members: &Members, location: &Location, problems: &mut Problems) -> 
         } else {
             Vec::new()
         };
-        let half = Half {
-            members,
-            prefix,
-            graph: &mut graph,
-            problems,
-        };
         entries.extend(if *is_docker {
-            half.join(stored)
+            hybrid::join(members, prefix, stored, &mut graph, problems)
         } else {
             stored
         });
@@ -62,7 +56,7 @@ pub fn find(members: &Members, location: &Location, problems: &mut Problems) -> 
         derived_repository(location).as_ref(),
         problems,
     );
-    graph.finish(named)
+    found::finish(&graph, named, problems)
 }
 
 /// A folder in an archive that is a layout.
@@ -104,140 +98,6 @@ fn roots(members: &Members) -> Vec<Root> {
         .collect()
 }
 
-/// The Docker half of a root, about to be joined with what the OCI half gave.
-struct Half<'a, 'm> {
-    members: &'m Members,
-    prefix: &'a str,
-    graph: &'a mut Graph<'m>,
-    problems: &'a mut Problems,
-}
-
-impl Half<'_, '_> {
-    /// The images of both halves: `stored` are those of the OCI half.
-    fn join(mut self, mut stored: Vec<Entry>) -> Vec<Entry> {
-        let name = format!("{}manifest.json", self.prefix);
-        let items = docker::items(self.members, &name).unwrap_or_else(|fault| {
-            self.problems.add_in(&name, &fault);
-            Vec::new()
-        });
-        for item in &items {
-            match DockerImage::read(self.members, self.prefix, item) {
-                Ok(image) => self.add(&image, &item.repo_tags, &mut stored),
-                Err(fault) => self.problems.add_in(&name, &fault),
-            }
-        }
-        stored
-    }
-
-    fn add(&mut self, image: &DockerImage<'_>, tags: &[String], entries: &mut Vec<Entry>) {
-        let known = self.graph.images_with_config(&image.config_digest);
-        let root = match known.iter().find(|digest| self.graph.fits(digest)) {
-            Some(fitting) => fitting.clone(),
-            None => {
-                let made =
-                    image.make_manifest(self.members, self.prefix, self.graph, self.problems);
-                // Without a better one the stored manifest stays, whatever it lacks.
-                let Some(root) = made.or_else(|| known.first().cloned()) else {
-                    return;
-                };
-                self.replace(&known, &root, entries);
-                root
-            }
-        };
-        let names = self.full_names(image, tags, &root);
-        complete_tags(self.graph, &image.config_digest, &names, entries);
-        let is_stored = entries.iter().any(|entry| entry.root == root);
-        for name in names {
-            let written = Written::Full(name);
-            // The OCI half may give this name to an index that holds the image.
-            if !entries.iter().any(|entry| entry.written == written) {
-                entries.push(Entry {
-                    root: root.clone(),
-                    written,
-                    pulled_from: None,
-                });
-            }
-        }
-        if !is_stored && !self.is_reached(&root, entries) {
-            entries.push(Entry {
-                root,
-                written: Written::Nothing,
-                pulled_from: None,
-            });
-        }
-    }
-
-    /// Gives the names of stored manifests that do not fit to the one made in their place.
-    fn replace(&mut self, rejected: &[Digest], root: &Digest, entries: &mut Vec<Entry>) {
-        let mut untagged = Vec::new();
-        for entry in entries
-            .iter_mut()
-            .filter(|entry| rejected.contains(&entry.root) && entry.root != *root)
-        {
-            self.problems
-                .add(&Fault::RejectedManifest(entry.root.clone()));
-            // It can still be had by its digest.
-            let written = match &entry.written {
-                Written::Full(name) => Written::Full(ImageName {
-                    tag: None,
-                    ..name.clone()
-                }),
-                _ => Written::Nothing,
-            };
-            let pulled_from = entry.pulled_from.clone();
-            let stored = std::mem::replace(&mut entry.root, root.clone());
-            untagged.push(Entry {
-                root: stored,
-                written,
-                pulled_from,
-            });
-        }
-        entries.append(&mut untagged);
-    }
-
-    fn full_names(
-        &mut self,
-        image: &DockerImage<'_>,
-        tags: &[String],
-        root: &Digest,
-    ) -> Vec<ImageName> {
-        let mut names = Vec::new();
-        for text in tags {
-            match names::full(text, root) {
-                Ok(Written::Full(name)) => names.push(name),
-                Ok(Written::Tag(_) | Written::Nothing) => {}
-                Err(fault) => self.problems.add_in(image.config_name(), &fault),
-            }
-        }
-        names
-    }
-
-    fn is_reached(&self, root: &Digest, entries: &[Entry]) -> bool {
-        entries
-            .iter()
-            .any(|entry| self.graph.reach(&entry.root).contains_key(root))
-    }
-}
-
-/// Bare tags in `index.json` belong to the repository that `manifest.json` names for the same image.
-fn complete_tags(graph: &Graph<'_>, config: &Digest, names: &[ImageName], entries: &mut [Entry]) {
-    let Some(ImageName { repository, .. }) = names.first() else {
-        return;
-    };
-    for entry in entries {
-        let Written::Tag(tag) = &entry.written else {
-            continue;
-        };
-        if graph.reach(&entry.root).contains_key(config) {
-            let name = ImageName {
-                repository: repository.clone(),
-                tag: Some(tag.clone()),
-            };
-            entry.written = Written::Full(name);
-        }
-    }
-}
-
 /// The repository for whatever has no name: the file's path, or the root's own name.
 fn derived_repository(location: &Location) -> Option<Repository> {
     let relative = location.relative();
@@ -263,24 +123,7 @@ fn name_all(
 ) -> BTreeMap<Digest, BTreeSet<ImageName>> {
     let mut named: BTreeMap<Digest, BTreeSet<ImageName>> = BTreeMap::new();
     for entry in entries {
-        let name = match &entry.written {
-            Written::Full(name) => Some(name.clone()),
-            Written::Tag(tag) => {
-                entry
-                    .pulled_from
-                    .clone()
-                    .or_else(|| derived.cloned())
-                    .map(|repository| ImageName {
-                        repository,
-                        tag: Some(tag.clone()),
-                    })
-            }
-            Written::Nothing => entry.pulled_from.clone().map(|repository| ImageName {
-                repository,
-                tag: None,
-            }),
-        };
-        if let Some(name) = name {
+        if let Some(name) = name_of(entry, derived) {
             named.entry(entry.root.clone()).or_default().insert(name);
         }
     }
@@ -290,20 +133,32 @@ fn name_all(
         }
     }
     let roots: BTreeSet<&Digest> = entries.iter().map(|entry| &entry.root).collect();
+    let holders = graph.holders(roots.iter().copied());
     // What another image holds needs no name of its own.
-    let is_held = |root: &&Digest| {
-        roots
-            .iter()
-            .any(|other| other != root && graph.reach(other).contains_key(*root))
+    let is_held = |root: &Digest| {
+        holders
+            .get(root)
+            .is_some_and(|holders| holders.iter().any(|holder| *holder != root))
     };
-    let nameless: BTreeSet<&Digest> = roots
-        .iter()
-        .copied()
-        .filter(|root| !named.contains_key(root) && !is_held(root))
+    let nameless: Vec<&Digest> = roots
+        .into_iter()
+        .filter(|root| !named.contains_key(*root) && !is_held(root))
         .collect();
     let is_only_one = nameless.len() == 1 && named.is_empty();
     for root in nameless {
-        let mut places = names_of_subject(root, &named, graph);
+        // What says something about another image, as a signature does, belongs to the repositories of that.
+        let hosts = graph
+            .subject(root)
+            .and_then(|subject| holders.get(subject))
+            .into_iter()
+            .flatten();
+        let of_subject = hosts.filter_map(|host| named.get(*host)).flatten();
+        let mut places: BTreeSet<ImageName> = of_subject
+            .map(|name| ImageName {
+                tag: None,
+                ..name.clone()
+            })
+            .collect();
         if places.is_empty() {
             let tag = is_only_one.then(Tag::latest);
             places.extend(
@@ -319,24 +174,21 @@ fn name_all(
     named
 }
 
-/// Where an image without a name belongs that says something about another one, as a
-/// signature does: to the repositories of that.
-fn names_of_subject(
-    root: &Digest,
-    named: &BTreeMap<Digest, BTreeSet<ImageName>>,
-    graph: &Graph<'_>,
-) -> BTreeSet<ImageName> {
-    let Some(subject) = graph.subject(root) else {
-        return BTreeSet::new();
-    };
-    let hosts = named
-        .iter()
-        .filter(|(host, _)| graph.reach(host).contains_key(subject));
-    hosts
-        .flat_map(|(_, names)| names)
-        .map(|name| ImageName {
+/// The name that an archive gives to an image, completed from `derived`; `None` if it gives none.
+fn name_of(entry: &Entry, derived: Option<&Repository>) -> Option<ImageName> {
+    let pulled_from = entry.pulled_from.as_ref();
+    match &entry.written {
+        Written::Full(name) => Some(name.clone()),
+        Written::Tag(tag) => {
+            let repository = pulled_from.or(derived)?.clone();
+            Some(ImageName {
+                repository,
+                tag: Some(tag.clone()),
+            })
+        }
+        Written::Nothing => Some(ImageName {
+            repository: pulled_from?.clone(),
             tag: None,
-            ..name.clone()
-        })
-        .collect()
+        }),
+    }
 }

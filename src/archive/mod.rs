@@ -7,7 +7,9 @@
 //! Nothing here knows of HTTP or of other archives.
 
 mod docker;
+mod found;
 mod graph;
+mod hybrid;
 mod images;
 mod layout;
 mod members;
@@ -97,6 +99,13 @@ pub struct Image {
     pub reach: Box<[u32]>,
     /// What it reaches and the archive does not hold.
     pub absent: Absent,
+}
+
+impl Image {
+    /// Whether it reaches the digest at `position` in [`Found::digests`].
+    pub fn reaches(&self, position: u32) -> bool {
+        self.reach.binary_search(&position).is_ok()
+    }
 }
 
 /// What a platform gets of an image.

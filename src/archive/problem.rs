@@ -379,6 +379,9 @@ impl Fault {
     }
 }
 
+/// Of one file at most this many are told: a broken one can have very many.
+const MAX_PROBLEMS: usize = 100;
+
 /// Collects the problems of one file.
 #[derive(Debug)]
 pub struct Problems {
@@ -397,13 +400,19 @@ impl Problems {
 
     /// Notes a fault of the file as a whole.
     pub fn add(&mut self, fault: &Fault) {
-        self.list.push(Problem::new(&self.file, fault));
+        self.push(Problem::new(&self.file, fault));
     }
 
     /// Notes a fault of one member.
     pub fn add_in(&mut self, member: &str, fault: &Fault) {
-        self.list
-            .push(Problem::new(&self.file, fault).in_member(member));
+        self.push(Problem::new(&self.file, fault).in_member(member));
+    }
+
+    /// The first ones tell enough.
+    fn push(&mut self, problem: Problem) {
+        if self.list.len() < MAX_PROBLEMS {
+            self.list.push(problem);
+        }
     }
 
     /// All that were noted, once each.

@@ -10,7 +10,7 @@ use super::blobs::BlobMap;
 use super::names::{Names, Shadowed};
 use super::snapshot::{ImageRef, Repository, Snapshot};
 use super::{Archive, Options};
-use crate::archive::{Fault, Image, Problem, Repository as Key};
+use crate::archive::{Fault, Found, Image, Problem, Repository as Key};
 use crate::digest::Digest;
 use crate::oci::{Tag, Version, version};
 
@@ -165,19 +165,25 @@ impl<'a> Shelf<'a> {
 
     fn referrers(&self, images: &BTreeSet<ImageRef>) -> BTreeMap<Digest, Vec<(usize, usize)>> {
         let mut referrers: BTreeMap<Digest, BTreeMap<&Digest, (usize, usize)>> = BTreeMap::new();
+        // The images of one archive stand together; few archives have referrers at all.
+        let mut of_archive: (usize, Vec<(usize, u32)>) = (usize::MAX, Vec::new());
         for at in images {
             let found = &self.archives[at.archive].found;
+            if of_archive.0 != at.archive {
+                of_archive = (at.archive, referring(found));
+            }
             let image = &found.images[at.image];
-            for (number, document) in found.documents.iter().enumerate() {
-                let Some(referrer) = &document.referrer else {
-                    continue;
-                };
-                let position = found.position(&document.digest);
-                if position.is_some_and(|position| image.reach.binary_search(&position).is_ok()) {
+            for (number, position) in &of_archive.1 {
+                let document = &found.documents[*number];
+                if let Some(referrer) = document
+                    .referrer
+                    .as_ref()
+                    .filter(|_| image.reaches(*position))
+                {
                     let about = referrers.entry(referrer.subject.clone()).or_default();
                     about
                         .entry(&document.digest)
-                        .or_insert((at.archive, number));
+                        .or_insert((at.archive, *number));
                 }
             }
         }
@@ -207,6 +213,18 @@ impl<'a> Shelf<'a> {
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default()
     }
+}
+
+/// The documents that say something about another one, by their numbers and positions.
+fn referring(found: &Found) -> Vec<(usize, u32)> {
+    let documents = found
+        .documents
+        .iter()
+        .enumerate()
+        .filter(|(_, document)| document.referrer.is_some());
+    documents
+        .filter_map(|(number, document)| Some((number, found.position(&document.digest)?)))
+        .collect()
 }
 
 /// The name of a repository with its host; those made from paths are marked by a dot.

@@ -180,12 +180,7 @@ impl<'s> View<'s> {
                 _ => found.position(digest),
             };
             last = Some((at.archive, position));
-            position.is_some_and(|position| {
-                found.images[at.image]
-                    .reach
-                    .binary_search(&position)
-                    .is_ok()
-            })
+            position.is_some_and(|position| found.images[at.image].reaches(position))
         })
     }
 

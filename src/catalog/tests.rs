@@ -280,6 +280,33 @@ fn referrers_are_found_with_and_without_tags() {
 }
 
 #[test]
+fn an_index_that_lists_its_child_very_often_costs_no_more_than_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut layout = Layout::at(folder.path());
+    let image = layout.image(None, "", &json!({}));
+    let mut child = layout.entries.remove(0);
+    // Followed naively, this is a walk over a hundred to the power of seven images.
+    for _ in 0..7 {
+        child["mediaType"] = Value::Null;
+        let index = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": vec![child; 100]});
+        child = layout.blob(index.to_string().as_bytes());
+    }
+    child["annotations"] = json!({"org.opencontainers.image.ref.name": "a/b:1"});
+    fs::write(
+        folder.path().join("index.json"),
+        json!({"manifests": [child]}).to_string(),
+    )
+    .unwrap();
+    let snapshot = snapshot(folder.path());
+    let view = snapshot.repository(&name("a/b"), None).unwrap();
+    assert!(view.manifest(&image).is_some());
+    assert_eq!(
+        view.tagged(&"1".parse().unwrap()).unwrap().platforms.len(),
+        1
+    );
+}
+
+#[test]
 fn a_sparse_archive_is_completed_by_another() {
     let folder = tempfile::tempdir().unwrap();
     let (full, sparse) = (folder.path().join("full"), folder.path().join("sparse"));

@@ -166,7 +166,7 @@ fn a_transfer_ends_with_the_bytes_it_began_with_or_is_cut() {
                 .open(path)
                 .unwrap()
                 .set_len(2 << 20)
-                .unwrap()
+                .unwrap();
         },
     ];
     for spoil in spoils {

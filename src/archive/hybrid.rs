@@ -1,0 +1,247 @@
+//! Joins the two halves of an archive that describes its images twice: as an OCI layout and as a Docker archive.
+//!
+//! The stored manifest counts if it fits the image, because only its digest is the one that people
+//! know. Several releases of Docker wrote stored manifests that do not fit, or left images out of one half.
+//! A plain Docker archive is the case in which the other half is empty.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::docker::{self, Config, Item};
+use super::graph::Graph;
+use super::layout::Entry;
+use super::members::Members;
+use super::names::{self, ImageName, Written};
+use super::problem::{Fault, Problems};
+use crate::digest::Digest;
+
+/// At most this many images of a `manifest.json` are read.
+const MAX_ITEMS: usize = 10_000;
+
+/// The images of both halves of the layout in the folder `prefix`: `stored` are those of the OCI half.
+pub fn join<'m>(
+    members: &'m Members,
+    prefix: &str,
+    stored: Vec<Entry>,
+    graph: &mut Graph<'m>,
+    problems: &mut Problems,
+) -> Vec<Entry> {
+    let name = format!("{prefix}manifest.json");
+    let items = docker::items(members, &name).unwrap_or_else(|fault| {
+        problems.add_in(&name, &fault);
+        Vec::new()
+    });
+    if items.len() > MAX_ITEMS {
+        problems.add_in(
+            &name,
+            &Fault::TooMany {
+                what: "images",
+                limit: MAX_ITEMS,
+            },
+        );
+    }
+    let mut join = Join::new(members, prefix, stored, graph, problems);
+    for item in items.iter().take(MAX_ITEMS) {
+        if let Some(config) = join.config(item) {
+            join.add(item, &config);
+        }
+    }
+    join.entries
+}
+
+struct Join<'a, 'm> {
+    members: &'m Members,
+    prefix: &'a str,
+    graph: &'a mut Graph<'m>,
+    problems: &'a mut Problems,
+    entries: Vec<Entry>,
+    /// The names that entries have.
+    names: BTreeSet<ImageName>,
+    /// The places of the stored entries that hold a document.
+    holders: BTreeMap<Digest, Vec<usize>>,
+    /// The stored images with a configuration.
+    by_config: BTreeMap<Digest, Vec<Digest>>,
+    /// Configurations that were read, by member; images may share them.
+    configs: BTreeMap<String, Option<Arc<Config>>>,
+}
+
+impl<'a, 'm> Join<'a, 'm> {
+    fn new(
+        members: &'m Members,
+        prefix: &'a str,
+        entries: Vec<Entry>,
+        graph: &'a mut Graph<'m>,
+        problems: &'a mut Problems,
+    ) -> Self {
+        let mut places: BTreeMap<&Digest, Vec<usize>> = BTreeMap::new();
+        for (place, entry) in entries.iter().enumerate() {
+            places.entry(&entry.root).or_default().push(place);
+        }
+        let holders = graph.holders(places.keys().copied());
+        let holders = holders
+            .into_iter()
+            .map(|(held, roots)| {
+                (
+                    held.clone(),
+                    roots
+                        .into_iter()
+                        .flat_map(|root| &places[root])
+                        .copied()
+                        .collect(),
+                )
+            })
+            .collect();
+        let names = entries
+            .iter()
+            .filter_map(|entry| full_name(&entry.written))
+            .cloned()
+            .collect();
+        let by_config = graph.images_by_config();
+        Self {
+            members,
+            prefix,
+            graph,
+            problems,
+            entries,
+            names,
+            holders,
+            by_config,
+            configs: BTreeMap::new(),
+        }
+    }
+
+    fn config(&mut self, item: &Item) -> Option<Arc<Config>> {
+        if let Some(known) = self.configs.get(&item.config) {
+            return known.clone();
+        }
+        let config = match Config::read(self.members, self.prefix, &item.config) {
+            Ok(config) => Some(Arc::new(config)),
+            Err(fault) => {
+                self.problems.add_in(&item.config, &fault);
+                None
+            }
+        };
+        self.configs.insert(item.config.clone(), config.clone());
+        config
+    }
+
+    fn add(&mut self, item: &Item, config: &Config) {
+        let known = self
+            .by_config
+            .get(&config.digest)
+            .cloned()
+            .unwrap_or_default();
+        let Some(root) = self.root(item, config, &known) else {
+            return;
+        };
+        let names = self.full_names(item, &root);
+        self.complete_tags(&known, &names);
+        let mut is_named = self.holders.contains_key(&root);
+        for name in names {
+            is_named = true;
+            // The OCI half may have given this name to an index that holds the image.
+            if self.names.insert(name.clone()) {
+                self.entries.push(Entry {
+                    root: root.clone(),
+                    written: Written::Full(name),
+                    pulled_from: None,
+                });
+            }
+        }
+        if !is_named {
+            self.entries.push(Entry {
+                root,
+                written: Written::Nothing,
+                pulled_from: None,
+            });
+        }
+    }
+
+    /// The manifest to serve for an image: the stored one that fits, or one made here; without
+    /// either the stored one stays, whatever it lacks.
+    fn root(&mut self, item: &Item, config: &Config, known: &[Digest]) -> Option<Digest> {
+        if let Some(fitting) = known.iter().find(|digest| self.graph.fits(digest)) {
+            return Some(fitting.clone());
+        }
+        match docker::make_manifest(self.members, self.prefix, item, config, self.graph) {
+            Ok(made) => {
+                self.replace(known, &made);
+                Some(made)
+            }
+            Err((member, fault)) => {
+                self.problems.add_in(&member, &fault);
+                known.first().cloned()
+            }
+        }
+    }
+
+    /// Gives the names of stored manifests that do not fit to the one made in their place.
+    fn replace(&mut self, rejected: &[Digest], made: &Digest) {
+        for stored in rejected.iter().filter(|stored| *stored != made) {
+            for place in self.holders.get(stored).cloned().unwrap_or_default() {
+                let entry = &mut self.entries[place];
+                if entry.root != *stored {
+                    continue;
+                }
+                self.problems.add(&Fault::RejectedManifest(stored.clone()));
+                // It can still be had by its digest.
+                let written = match full_name(&entry.written) {
+                    Some(name) => Written::Full(ImageName {
+                        tag: None,
+                        ..name.clone()
+                    }),
+                    None => Written::Nothing,
+                };
+                let pulled_from = entry.pulled_from.clone();
+                entry.root = made.clone();
+                self.holders.entry(made.clone()).or_default().push(place);
+                self.entries.push(Entry {
+                    root: stored.clone(),
+                    written,
+                    pulled_from,
+                });
+            }
+        }
+    }
+
+    fn full_names(&mut self, item: &Item, root: &Digest) -> Vec<ImageName> {
+        let mut names = Vec::new();
+        for text in &item.repo_tags {
+            match names::full(text, root) {
+                Ok(Written::Full(name)) => names.push(name),
+                Ok(Written::Tag(_) | Written::Nothing) => {}
+                Err(fault) => self.problems.add_in(&item.config, &fault),
+            }
+        }
+        names
+    }
+
+    /// Bare tags in `index.json` belong to the repository that `manifest.json` names for the same image.
+    fn complete_tags(&mut self, images: &[Digest], names: &[ImageName]) {
+        let Some(ImageName { repository, .. }) = names.first() else {
+            return;
+        };
+        for place in images
+            .iter()
+            .filter_map(|image| self.holders.get(image))
+            .flatten()
+        {
+            let entry = &mut self.entries[*place];
+            if let Written::Tag(tag) = &entry.written {
+                let name = ImageName {
+                    repository: repository.clone(),
+                    tag: Some(tag.clone()),
+                };
+                self.names.insert(name.clone());
+                entry.written = Written::Full(name);
+            }
+        }
+    }
+}
+
+fn full_name(written: &Written) -> Option<&ImageName> {
+    match written {
+        Written::Full(name) => Some(name),
+        Written::Tag(_) | Written::Nothing => None,
+    }
+}
