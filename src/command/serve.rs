@@ -1,11 +1,13 @@
 //! `packageorigin serve`: parse → answer → open → send, and the thread that keeps the catalog fresh.
 
+use std::io::ErrorKind;
 use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use http::{Response, request};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -37,6 +39,7 @@ pub(super) fn run(config: config::Serve) -> Result<(), Failure> {
 }
 
 async fn serve(config: config::Serve) -> Result<(), Failure> {
+    raise_descriptor_limit();
     let (listeners, address) = bind(&config.listen).map_err(Failure::Start)?;
     let stop = stop_signal().map_err(Failure::Start)?;
     let (first, published) = watch::channel(false);
@@ -70,6 +73,19 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
     }
     writer.close();
     Ok(())
+}
+
+/// Takes as many descriptors as the system allows: the usual soft limit is fewer than the connections that are taken.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // What is refused leaves things as they were.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
 }
 
 /// Answers requests.
@@ -193,12 +209,9 @@ fn bind(listen: &[Listen]) -> anyhow::Result<(Vec<TcpListener>, String)> {
                 resolve(host, *port).and_then(|addresses| listen::at(&addresses))
             }
         };
-        let bound = bound.with_context(|| {
-            let (name, port) = name_and_port(at);
-            format!(
-                "cannot listen on {name}:{port}; choose another port, as in `--listen {}`",
-                port.wrapping_add(1).max(1024)
-            )
+        let bound = bound.map_err(|error| {
+            let advice = bind_advice(at, error.kind());
+            anyhow::Error::new(error).context(advice)
         })?;
         if let Some(first) = bound.first().filter(|_| address.is_none()) {
             let port = first.local_addr().context("cannot tell the port")?.port();
@@ -207,6 +220,17 @@ fn bind(listen: &[Listen]) -> anyhow::Result<(Vec<TcpListener>, String)> {
         listeners.extend(bound);
     }
     Ok((listeners, address.unwrap_or_default()))
+}
+
+/// What cannot be done, and what to do about it.
+fn bind_advice(listen: &Listen, error: ErrorKind) -> String {
+    let (name, port) = name_and_port(listen);
+    let advice = match error {
+        ErrorKind::AddrInUse => format!("the port is taken; choose another, as in `--listen {}`", port.saturating_add(1)),
+        ErrorKind::PermissionDenied => "this user may not take the port; choose one above 1023".to_owned(),
+        _ => "the address is not one of this machine's; leave it out to listen on all, as in `--listen :8080`".to_owned(),
+    };
+    format!("cannot listen on {name}:{port}: {advice}")
 }
 
 fn resolve(host: &str, port: u16) -> std::io::Result<Vec<std::net::SocketAddr>> {

@@ -80,14 +80,14 @@ impl Shelf {
 
     /// Of the file `name` exactly these lines are told, by `list` and by the server, and these
     /// repositories are there besides the good one.
-    fn check(self, name: &str, says: &[&str], serves: &[&str]) -> Served {
+    fn check(self, name: &str, says: &[&str], repositories: &[&str]) -> Served {
         let (lines, _) = self.list();
         check_lines(&lines, name, says);
         let server = self.serve();
         for line in &lines {
             server.wait_for_stderr(line);
         }
-        let mut expected = [serves, &[GOOD]].concat();
+        let mut expected = [repositories, &[GOOD]].concat();
         expected.sort_unstable();
         assert_eq!(catalog(&server), expected, "{name}");
         self.check_good(&server);
@@ -129,8 +129,10 @@ fn check_lines(lines: &[String], name: &str, says: &[&str]) {
 }
 
 /// Puts the bytes beside a good archive under the name.
-fn check(name: &str, bytes: &[u8], says: &[&str], serves: &[&str]) -> Served {
-    Shelf::new().with(name, bytes).check(name, says, serves)
+fn check(name: &str, bytes: &[u8], says: &[&str], repositories: &[&str]) -> Served {
+    Shelf::new()
+        .with(name, bytes)
+        .check(name, says, repositories)
 }
 
 fn catalog(server: &Server) -> Vec<String> {

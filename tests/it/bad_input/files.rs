@@ -51,7 +51,7 @@ impl User {
         }
         set_mode(&program, 0o755);
         fs::create_dir(user.folder()).expect("a folder");
-        match user.spawn(user.command(&["--version"])) {
+        match spawn(user.command(&["--version"])) {
             Ok(mut child) => {
                 child.wait().expect("it ends");
                 Some(user)
@@ -81,26 +81,35 @@ impl User {
         command
     }
 
-    /// Another thread that forks may hold the program open for writing a moment longer.
-    fn spawn(&self, mut command: Command) -> std::io::Result<Child> {
-        for _ in 0..100 {
-            match command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn() {
-                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
-                    thread::sleep(Duration::from_millis(20));
-                }
-                result => return result,
-            }
-        }
-        command.spawn()
-    }
-
     fn serve(&self) -> Running {
-        let mut child = self
-            .spawn(self.command(&["--listen", "127.0.0.1:0", "packages"]))
-            .expect("it starts");
+        let mut child =
+            spawn(self.command(&["--listen", "127.0.0.1:0", "packages"])).expect("it starts");
         let lines = lines_of(child.stderr.take().expect("piped"));
         Running { child, lines }
     }
+}
+
+/// Another thread that forks may hold the program open for writing a moment longer.
+fn spawn(mut command: Command) -> std::io::Result<Child> {
+    for _ in 0..100 {
+        match command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            result => return result,
+        }
+    }
+    command.spawn()
+}
+
+fn get(address: SocketAddr, path: &str) -> Response {
+    use std::io::Write as _;
+    let stream = TcpStream::connect_timeout(&address, LIMIT).expect("it listens");
+    stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+    let mut stream = BufReader::new(stream);
+    let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.get_mut().write_all(head.as_bytes()).expect("sent");
+    Response::read(&mut stream, "GET").expect("an answer")
 }
 
 fn lines_of(stderr: ChildStderr) -> mpsc::Receiver<String> {
@@ -129,16 +138,6 @@ impl Running {
             all.push(line);
         }
         panic!("no `{wanted}`: {all:#?}");
-    }
-
-    fn get(&self, address: SocketAddr, path: &str) -> Response {
-        use std::io::Write as _;
-        let stream = TcpStream::connect_timeout(&address, LIMIT).expect("it listens");
-        stream.set_read_timeout(Some(LIMIT)).expect("a limit");
-        let mut stream = BufReader::new(stream);
-        let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        stream.get_mut().write_all(head.as_bytes()).expect("sent");
-        Response::read(&mut stream, "GET").expect("an answer")
     }
 }
 
@@ -187,10 +186,10 @@ fn unreadable_files_and_folders() {
             "{line}"
         );
     }
-    let names = server.get(address, "/v2/_catalog").json();
+    let names = get(address, "/v2/_catalog").json();
     assert_eq!(names["repositories"], json!([BAD]));
     for blob in &image.blobs()[1..] {
-        let answer = server.get(address, &format!("/v2/{BAD}/blobs/{}", blob.digest));
+        let answer = get(address, &format!("/v2/{BAD}/blobs/{}", blob.digest));
         assert_eq!((answer.status, &answer.body), (200, &blob.bytes));
     }
     set_mode(&folder.join("cellar"), 0o755);
