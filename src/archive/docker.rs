@@ -63,7 +63,7 @@ impl Config {
     /// # Errors
     /// [`Fault`] if it is not there, or not what its name says.
     pub fn read(members: &Members, prefix: &str, name: &str) -> Result<Self, Fault> {
-        let stored = members.locate(&path(prefix, name))?;
+        let stored = locate(members, prefix, name)?;
         let bytes = members.read(stored, MAX_CONFIG)?;
         let digest = Digest::sha256(&bytes);
         match digest_of_name(name) {
@@ -148,7 +148,7 @@ fn layer(
     name: &str,
     diff_id: &str,
 ) -> Result<(canonical::Layer, Stored), Fault> {
-    let stored = members.locate(&path(prefix, name))?;
+    let stored = locate(members, prefix, name)?;
     let bad_digest = |error| Fault::BadDigest {
         digest: diff_id.to_owned(),
         error,
@@ -176,9 +176,9 @@ fn layer(
     Ok((canonical::Layer { blob, packing }, stored))
 }
 
-/// Docker for Windows once wrote backslashes here.
-fn path(prefix: &str, name: &str) -> String {
-    format!("{prefix}{}", name.replace('\\', "/"))
+/// Where the member that `manifest.json` names lies. Docker for Windows once wrote backslashes.
+fn locate(members: &Members, prefix: &str, name: &str) -> Result<Stored, Fault> {
+    members.locate_in(prefix, &name.replace('\\', "/"))
 }
 
 /// The SHA-256 digest that the last part of a member's name claims, if it does.

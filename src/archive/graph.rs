@@ -166,7 +166,9 @@ impl<'m> Graph<'m> {
         if depth > MAX_DEPTH {
             return problems.add_in(parent, &Fault::TooDeep(MAX_DEPTH));
         }
-        self.bytes_read += stored.size;
+        if stored.size <= MAX_MANIFEST {
+            self.bytes_read += stored.size;
+        }
         if self.nodes.len() >= MAX_DOCUMENTS || self.bytes_read > MAX_BYTES {
             let (what, limit) = ("manifests", MAX_DOCUMENTS);
             return problems.add_in(parent, &Fault::TooMany { what, limit });
@@ -175,7 +177,10 @@ impl<'m> Graph<'m> {
         let manifest = match self.read_manifest(descriptor, &digest, stored) {
             Ok(manifest) => manifest,
             Err(fault) => {
-                self.refused.insert(digest);
+                // What another reference says about its size may be right.
+                if !matches!(fault, Fault::SizeMismatch { .. }) {
+                    self.refused.insert(digest);
+                }
                 return problems.add_in(&name, &fault);
             }
         };
@@ -198,7 +203,6 @@ impl<'m> Graph<'m> {
         stored: Stored,
     ) -> Result<Manifest, Fault> {
         if stored.size != descriptor.size {
-            self.located.remove(digest);
             return Err(Fault::SizeMismatch {
                 expected: descriptor.size,
                 found: stored.size,
@@ -223,7 +227,7 @@ impl<'m> Graph<'m> {
     }
 
     /// What the entries of a manifest say is compared with what lies there.
-    fn check_entries(&mut self, manifest: &Manifest, name: &str, problems: &mut Problems) {
+    fn check_entries(&self, manifest: &Manifest, name: &str, problems: &mut Problems) {
         let (entries, limit): (Vec<&Descriptor>, _) = match &manifest.body {
             Body::Image { config, layers } => {
                 (std::iter::once(config).chain(layers).collect(), MAX_LAYERS)
@@ -253,14 +257,32 @@ impl<'m> Graph<'m> {
         }
     }
 
-    fn check_size(&mut self, digest: &Digest, expected: u64, problems: &mut Problems) {
+    fn check_size(&self, digest: &Digest, expected: u64, problems: &mut Problems) {
         let found = self.located.get(digest).map(|stored| stored.size);
         if let Some(found) = found.filter(|found| *found != expected) {
-            self.located.remove(digest);
             problems.add_in(
                 &digest.to_string(),
                 &Fault::SizeMismatch { expected, found },
             );
+        }
+    }
+
+    /// Forgets what lies there in another length than every document says: it is damaged, and
+    /// another archive may hold the whole. A document that is wrong about a length harms only itself.
+    pub fn forget_damaged(&mut self) {
+        let mut told: BTreeMap<&Digest, bool> = BTreeMap::new();
+        for Reach { digest, size } in self.nodes.values().flat_map(Node::references) {
+            if let Some(stored) = self.located.get(digest) {
+                *told.entry(digest).or_default() |= stored.size == *size;
+            }
+        }
+        let damaged: Vec<Digest> = told
+            .into_iter()
+            .filter(|(_, is_right)| !is_right)
+            .map(|(digest, _)| digest.clone())
+            .collect();
+        for digest in damaged {
+            self.located.remove(&digest);
         }
     }
 
@@ -340,8 +362,9 @@ impl<'m> Graph<'m> {
             return false;
         };
         let layer_fits = |(layer, diff_id): (&LayerNode, &String)| {
-            // One of another size was taken out when the manifest was read.
-            let is_there = layer.is_foreign || self.located.contains_key(&layer.reach.digest);
+            let stored = self.located.get(&layer.reach.digest);
+            let is_there =
+                layer.is_foreign || stored.is_some_and(|stored| stored.size == layer.reach.size);
             is_there && (!layer.is_plain || layer.reach.digest.to_string() == *diff_id)
         };
         known.diff_ids.len() == image.layers.len()

@@ -26,7 +26,7 @@ pub fn find(members: &Members, location: &Location, problems: &mut Problems) -> 
             .file_name()
             .is_some_and(|name| names::is_archive_name(&name.to_string_lossy()));
         problems.add(if is_meant {
-            &Fault::NoImages
+            &Fault::NoLayout
         } else {
             &Fault::Ignored
         });
@@ -50,6 +50,7 @@ pub fn find(members: &Members, location: &Location, problems: &mut Problems) -> 
             stored
         });
     }
+    graph.forget_damaged();
     let named = name_all(
         &entries,
         &graph,

@@ -6,8 +6,8 @@ use super::members::Members;
 use super::names::{self, Repository, Written};
 use super::problem::{Fault, Problems};
 use crate::digest::{Algorithm, Digest};
-use crate::oci::manifest::Body;
-use crate::oci::{Descriptor, Manifest, MediaType};
+use crate::oci::Descriptor;
+use crate::oci::manifest::{self, ManifestError};
 
 /// An `index.json` up to this size is read, as containerd does.
 const MAX_INDEX: u64 = 20 << 20;
@@ -32,27 +32,27 @@ pub fn read(
 ) -> Vec<Entry> {
     locate_blobs(members, prefix, graph, problems);
     let name = format!("{prefix}index.json");
-    match read_index(members, &name) {
-        Ok(descriptors) => {
-            if descriptors.len() > MAX_ENTRIES {
-                problems.add_in(
-                    &name,
-                    &Fault::TooMany {
-                        what: "entries",
-                        limit: MAX_ENTRIES,
-                    },
-                );
-            }
-            let entries = descriptors.iter().take(MAX_ENTRIES);
-            entries
-                .filter_map(|descriptor| entry(descriptor, &name, graph, problems))
-                .collect()
-        }
-        Err(fault) => {
-            problems.add_in(&name, &fault);
-            Vec::new()
+    let listed = read_index(members, &name).unwrap_or_else(|fault| {
+        problems.add_in(&name, &fault);
+        Vec::new()
+    });
+    if listed.len() > MAX_ENTRIES {
+        problems.add_in(
+            &name,
+            &Fault::TooMany {
+                what: "entries",
+                limit: MAX_ENTRIES,
+            },
+        );
+    }
+    let mut entries = Vec::new();
+    for descriptor in listed.into_iter().take(MAX_ENTRIES) {
+        match descriptor {
+            Ok(descriptor) => entries.extend(entry(&descriptor, &name, graph, problems)),
+            Err(error) => problems.add_in(&name, &Fault::Json(error)),
         }
     }
+    entries
 }
 
 /// Files under `blobs/` whose path is no digest are allowed and passed over.
@@ -76,14 +76,12 @@ fn digest_of_path(path: &str) -> Option<Digest> {
     Digest::from_hex(Algorithm::from_name(algorithm)?, encoded).ok()
 }
 
-fn read_index(members: &Members, name: &str) -> Result<Vec<Descriptor>, Fault> {
+fn read_index(
+    members: &Members,
+    name: &str,
+) -> Result<Vec<Result<Descriptor, serde_json::Error>>, Fault> {
     let bytes = members.read(members.locate(name)?, MAX_INDEX)?;
-    let index = Manifest::parse(&bytes, Some(&MediaType::OCI_INDEX)).map_err(Fault::Manifest)?;
-    match index.body {
-        Body::Index { manifests } => Ok(manifests),
-        // The type was given as that of an index.
-        Body::Image { .. } => Ok(Vec::new()),
-    }
+    manifest::index_entries(&bytes).map_err(Fault::Manifest)
 }
 
 fn entry(
@@ -97,7 +95,13 @@ fn entry(
     graph.visit(descriptor, index, problems);
     let root = root.ok()?;
     if !graph.is_document(&root) {
-        if !is_there {
+        if let Some(other) = descriptor
+            .media_type
+            .as_ref()
+            .filter(|told| told.kind().is_none())
+        {
+            problems.add_in(index, &Fault::Manifest(ManifestError::unsupported(other)));
+        } else if !is_there {
             problems.add_in(index, &Fault::MissingMember(descriptor.digest.clone()));
         }
         return None;

@@ -135,6 +135,15 @@ impl Members {
         self.table.contains_key(name)
     }
 
+    /// The same for a name written in the archive, relative to its folder `prefix`.
+    ///
+    /// # Errors
+    /// [`Fault`] if there is no such member or if its bytes cannot be told.
+    pub fn locate_in(&self, prefix: &str, name: &str) -> Result<Stored, Fault> {
+        let missing = || Fault::MissingMember(name.to_owned());
+        self.locate(&clean(name.as_bytes(), prefix).ok_or_else(missing)?)
+    }
+
     /// Where the bytes of the member `name` lie, through links.
     ///
     /// # Errors

@@ -158,7 +158,13 @@ pub fn read(candidate: &Candidate) -> (Found, Vec<Problem>) {
     let path = candidate.location.path();
     let mut problems = Problems::of(&path);
     let found = match members(candidate, &path, &mut problems) {
-        Ok(members) => images::find(&members, &candidate.location, &mut problems),
+        Ok(members) => {
+            let found = images::find(&members, &candidate.location, &mut problems);
+            if found.images.is_empty() && problems.is_empty() {
+                problems.add(&Fault::NoImages);
+            }
+            found
+        }
         Err(fault) => {
             problems.add(&fault);
             Found::default()
@@ -182,14 +188,14 @@ fn members(candidate: &Candidate, path: &Path, problems: &mut Problems) -> Resul
 fn check_is_tar(file: &File, path: &Path) -> Result<(), Fault> {
     let mut front = [0; 512];
     let read = file.read_at(&mut front, 0).map_err(Fault::Unreadable)?;
-    if tar::is_header(&front[..read]) {
+    // A tar of nothing is its end alone.
+    let is_empty_tar = read == front.len() && front.iter().all(|byte| *byte == 0);
+    if tar::is_header(&front[..read]) || is_empty_tar {
         return Ok(());
     }
-    let file_name = path
+    let is_meant = path
         .file_name()
-        .map(|name| name.to_string_lossy())
-        .unwrap_or_default();
-    let is_meant = names::is_archive_name(&file_name);
+        .is_some_and(|name| names::is_archive_name(&name.to_string_lossy()));
     Err(match Compression::detect(&front[..read]) {
         // A Helm chart or a log may be compressed as well: only what is called an archive is missed.
         Some(compression) if is_meant => Fault::Compressed(compression.name()),

@@ -15,6 +15,15 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// Annotation whose key ends in a host and whose value lists repositories there.
 const DISTRIBUTION_SOURCE: &str = "containerd.io/distribution.source.";
 
+/// Annotations that name the subject of an entry, written by containerd and olareg.
+const SUBJECTS: [&str; 2] = [
+    "io.containerd.manifest.subject",
+    "org.olareg.referrer.subject",
+];
+/// Annotation that says what an entry is, written by cosign and hauler, and how their values begin.
+const KIND: &str = "kind";
+const ABOUT: [&str; 2] = ["dev.cosignproject.cosign/", "dev.hauler/"];
+
 /// The tag that crane writes for an image that was pulled by digest.
 const CRANE_DIGEST_TAG: &str = "i-was-a-digest";
 /// The repository that kaniko writes when it was told none.
@@ -77,37 +86,36 @@ pub enum Written {
 /// # Errors
 /// [`Fault`] if no client could ask for it.
 pub fn full(text: &str, digest: &Digest) -> Result<Written, Fault> {
-    if text == NONE {
+    let Some(reference) = reference(text, digest)? else {
         return Ok(Written::Nothing);
+    };
+    let tag = match &reference.tag {
+        Some(tag) if tag.as_str() == CRANE_DIGEST_TAG => None,
+        None if reference.digest.is_none() => Some(Tag::latest()),
+        tag => tag.clone(),
+    };
+    Ok(Written::Full(ImageName::of(Reference { tag, ..reference })))
+}
+
+/// The reference that a text is; `None` where it is a placeholder or a mere digest.
+fn reference(text: &str, digest: &Digest) -> Result<Option<Reference>, Fault> {
+    if text == NONE || text.parse::<Digest>().is_ok() {
+        return Ok(None);
     }
-    let mut reference: Reference = text.parse().map_err(|error| Fault::BadName {
+    let reference: Reference = text.parse().map_err(|error| Fault::BadName {
         name: text.to_owned(),
         error,
     })?;
     if reference.path.as_str() == KANIKO_PLACEHOLDER {
-        return Ok(Written::Nothing);
-    }
-    if reference
-        .tag
-        .as_ref()
-        .is_some_and(|tag| tag.as_str() == CRANE_DIGEST_TAG)
-    {
-        reference.tag = None;
-        return Ok(Written::Full(ImageName::of(reference)));
+        return Ok(None);
     }
     match &reference.digest {
-        Some(named) if named != digest => {
-            return Err(Fault::NameMismatch {
-                name: text.to_owned(),
-                found: digest.clone(),
-            });
-        }
-        Some(_) => {}
-        None => {
-            reference.tag.get_or_insert_with(Tag::latest);
-        }
+        Some(named) if named != digest => Err(Fault::NameMismatch {
+            name: text.to_owned(),
+            found: digest.clone(),
+        }),
+        _ => Ok(Some(reference)),
     }
-    Ok(Written::Full(ImageName::of(reference)))
 }
 
 /// Reads the name that the annotations of a descriptor in `index.json` give to the image `digest`.
@@ -115,24 +123,63 @@ pub fn full(text: &str, digest: &Digest) -> Result<Written, Fault> {
 /// # Errors
 /// [`Fault`] if there is a name that no client could ask for, and no other.
 pub fn annotated(descriptor: &Descriptor, digest: &Digest) -> Result<Written, Fault> {
+    let written = written(descriptor, digest)?;
+    if !is_about_another(descriptor) {
+        return Ok(written);
+    }
+    // It repeats the name of the image that it is about, and must not take its tag.
+    Ok(match written {
+        Written::Full(name) => Written::Full(ImageName { tag: None, ..name }),
+        Written::Tag(_) | Written::Nothing => Written::Nothing,
+    })
+}
+
+fn written(descriptor: &Descriptor, digest: &Digest) -> Result<Written, Fault> {
     // Some writers put a path of theirs here that is no reference: the other annotation counts then.
     let name = descriptor
         .annotation(IMAGE_NAME)
-        .map(|text| full(text, digest));
-    if let Some(Ok(written @ Written::Full(_))) = name {
-        return Ok(written);
-    }
-    match descriptor.annotation(REF_NAME) {
-        Some(text) if text.contains(['/', ':']) => full(text, digest),
-        Some(text) => match text.parse() {
-            Ok(tag) => Ok(Written::Tag(tag)),
-            Err(_) => Err(Fault::BadName {
-                name: text.to_owned(),
-                error: ReferenceError::Tag,
-            }),
+        .map(|text| (text, reference(text, digest)));
+    let ref_name = descriptor.annotation(REF_NAME);
+    match name {
+        Some((_, Ok(Some(reference)))) if reference.tag.is_none() => {
+            // One annotation has the repository, the other the tag.
+            let tag = ref_name.and_then(|text| text.parse().ok());
+            let is_pinned = reference.digest.is_some();
+            let tag = tag.or_else(|| (!is_pinned).then(Tag::latest));
+            Ok(Written::Full(ImageName::of(Reference { tag, ..reference })))
+        }
+        Some((text, Ok(Some(_)))) => full(text, digest),
+        other => match ref_name {
+            Some(text) if text.contains(['/', ':']) => full(text, digest),
+            Some(text) => match text.parse() {
+                Ok(tag) => Ok(Written::Tag(tag)),
+                Err(_) => Err(Fault::BadName {
+                    name: text.to_owned(),
+                    error: ReferenceError::Tag,
+                }),
+            },
+            None => match other {
+                Some((_, Err(fault))) => Err(fault),
+                _ => Ok(Written::Nothing),
+            },
         },
-        None => name.unwrap_or(Ok(Written::Nothing)),
     }
+}
+
+/// Whether the entry is a signature or the like, which says something about another image.
+fn is_about_another(descriptor: &Descriptor) -> bool {
+    let has_subject = SUBJECTS
+        .iter()
+        .any(|key| descriptor.annotation(key).is_some());
+    let kind = descriptor
+        .annotation(KIND)
+        .and_then(|kind| ABOUT.iter().find_map(|writer| kind.strip_prefix(writer)));
+    has_subject
+        || kind.is_some_and(|kind| {
+            ["sigs", "atts", "sboms", "referrers"]
+                .iter()
+                .any(|about| kind.starts_with(about))
+        })
 }
 
 /// The repository that an image was pulled from, if the annotations name just one.

@@ -122,8 +122,11 @@ pub enum Fault {
     /// The whole archive is compressed.
     #[error("the archive is compressed with {0}")]
     Compressed(&'static str),
-    /// A tar that holds no images.
+    /// A tar that is neither an OCI layout nor a Docker archive.
     #[error("the archive holds no images: neither `index.json` nor `manifest.json` is in it")]
+    NoLayout,
+    /// A layout that lists nothing.
+    #[error("the archive holds no images")]
     NoImages,
     /// The file ends before its last member does.
     #[error(
@@ -248,7 +251,7 @@ pub enum Fault {
         found: Digest,
     },
     /// A tag that v1.1 forbids.
-    #[error("the tag `{0}` has a `+`, which newer clients refuse")]
+    #[error("the tag `{0}` has a `+`, which clients such as docker and podman refuse")]
     LooseTag(String),
     /// Blobs that no archive holds.
     #[error("{image}: {}", missing(*.manifests, *.blobs))]
@@ -308,9 +311,11 @@ impl Fault {
         match self {
             Self::Ignored => Severity::Note,
             Self::Loop
+            | Self::Manifest(ManifestError::Unsupported(_))
             | Self::EmptyFile
             | Self::NotAnArchive
             | Self::NoImages
+            | Self::NoLayout
             | Self::EscapingMember
             | Self::RejectedManifest(_)
             | Self::LooseTag(_)
@@ -336,7 +341,7 @@ impl Fault {
             }
             Self::Ignored => "nothing to do",
             Self::Compressed(_) => "decompress it, as with `gzip -d` or `zstd -d`",
-            Self::NoImages => {
+            Self::NoImages | Self::NoLayout => {
                 "save an image, as with `docker save -o FILE IMAGE`; `docker export` does not make one"
             }
             Self::Truncated { .. } | Self::Changing => {
@@ -413,6 +418,11 @@ impl Problems {
         if self.list.len() < MAX_PROBLEMS {
             self.list.push(problem);
         }
+    }
+
+    /// Whether nothing was noted.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
     }
 
     /// All that were noted, once each.

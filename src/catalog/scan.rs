@@ -127,7 +127,7 @@ impl<'r> Walk<'r> {
         }
         ancestors.push(identity);
         if is_layout(&path) {
-            let mut listing = layout_files(&path)?;
+            let mut listing = self.layout_files(&relative)?;
             listing.sort_by(|(a, _), (b, _)| a.cmp(b));
             self.seen.insert(relative, Stamp::Folder(listing));
             return Ok(());
@@ -186,6 +186,48 @@ impl<'r> Walk<'r> {
         })
     }
 
+    /// The files of the layout in the folder `relative` that mean something; others are allowed there and ignored.
+    fn layout_files(&mut self, relative: &Path) -> io::Result<Vec<(Box<Path>, Identity)>> {
+        let folder = self.path(relative);
+        let mut names: Vec<PathBuf> = ["index.json", "manifest.json", "oci-layout"]
+            .map(PathBuf::from)
+            .into();
+        for algorithm in subfolders(&folder.join("blobs"))? {
+            let blobs = Path::new("blobs").join(&algorithm);
+            for entry in fs::read_dir(folder.join(&blobs))? {
+                names.push(blobs.join(entry?.file_name()));
+            }
+        }
+        let mut listing = Vec::new();
+        for name in names {
+            match self.layout_file(&relative.join(&name)) {
+                Ok(Some(identity)) => listing.push((name.into_boxed_path(), identity)),
+                Ok(None) => {}
+                Err(fault) => self.problem(&folder.join(&name), &fault),
+            }
+        }
+        Ok(listing)
+    }
+
+    /// The identity of a file of a layout; `None` if it is none, or is not there (a moment later).
+    fn layout_file(&self, relative: &Path) -> Result<Option<Identity>, Fault> {
+        let path = self.path(relative);
+        let metadata = match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            metadata => metadata.map_err(Fault::Unreadable)?,
+        };
+        if !metadata.is_symlink() {
+            return Ok(metadata.is_file().then(|| Identity::of(&metadata)));
+        }
+        // The files of a layout are opened by their names in it, so none may be named by another path.
+        let target = self.follow(relative.to_owned())?;
+        if target != relative {
+            return Err(Fault::LeavesRoot(target));
+        }
+        let metadata = fs::metadata(&path).map_err(Fault::Unreadable)?;
+        Ok(metadata.is_file().then(|| Identity::of(&metadata)))
+    }
+
     /// Sockets, devices and the like are no files that anyone meant to be served.
     fn file(&mut self, relative: PathBuf, metadata: &fs::Metadata) {
         if metadata.is_file() {
@@ -220,35 +262,6 @@ fn is_ignored(name: &str) -> bool {
 fn is_layout(folder: &Path) -> bool {
     folder.join("index.json").is_file()
         && (folder.join("blobs").is_dir() || folder.join("oci-layout").is_file())
-}
-
-/// The files of a layout that mean something; others are allowed there and ignored.
-fn layout_files(folder: &Path) -> io::Result<Vec<(Box<Path>, Identity)>> {
-    let mut listing = Vec::new();
-    for name in ["index.json", "manifest.json", "oci-layout"] {
-        match fs::metadata(folder.join(name)) {
-            Ok(metadata) => list(&mut listing, name.as_ref(), &metadata),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    for algorithm in subfolders(&folder.join("blobs"))? {
-        let relative = Path::new("blobs").join(&algorithm);
-        for entry in fs::read_dir(folder.join(&relative))? {
-            let entry = entry?;
-            // A blob that is gone a moment later is merely absent.
-            if let Ok(metadata) = fs::metadata(entry.path()) {
-                list(&mut listing, &relative.join(entry.file_name()), &metadata);
-            }
-        }
-    }
-    Ok(listing)
-}
-
-fn list(listing: &mut Vec<(Box<Path>, Identity)>, path: &Path, metadata: &fs::Metadata) {
-    if metadata.is_file() {
-        listing.push((path.into(), Identity::of(metadata)));
-    }
 }
 
 fn subfolders(folder: &Path) -> io::Result<Vec<std::ffi::OsString>> {

@@ -5,13 +5,14 @@ mod serve;
 mod text;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, Listener, Options};
 use crate::cli::{Cli, Command};
 use crate::config::{self, ConfigError};
-use crate::content::Root;
+use crate::content::{File, Location, Root};
 
 /// Why a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -56,30 +57,34 @@ pub fn run(cli: Cli) -> ExitCode {
 
 /// The catalog of what was configured, not read yet.
 fn catalog(config: &config::Catalog, listener: Listener) -> Result<Catalog, Failure> {
-    for path in &config.packages {
-        let readable = if path.is_dir() {
-            path.read_dir().map(drop)
-        } else {
-            std::fs::File::open(path).map(drop)
-        };
-        readable.map_err(|error| {
+    let roots: Vec<Arc<Root>> = config
+        .packages
+        .iter()
+        .map(|path| Root::new(path.clone()))
+        .collect();
+    for root in &roots {
+        check_readable(root).map_err(|error| {
             let advice = format!(
                 "cannot read `{}`; check that this user may read it",
-                path.display()
+                root.path().display()
             );
             Failure::Start(anyhow::Error::new(error).context(advice))
         })?;
     }
-    let roots = config
-        .packages
-        .iter()
-        .map(|path| Root::new(path.clone()))
-        .collect::<Vec<Arc<Root>>>();
     let options = Options {
         auto_latest: config.auto_latest,
         strict_tags: config.strict_tags,
     };
     Ok(Catalog::new(roots, options, listener))
+}
+
+/// Whether `root` is a folder that can be listed, or a file that can be opened.
+fn check_readable(root: &Arc<Root>) -> io::Result<()> {
+    if root.path().is_dir() {
+        root.path().read_dir().map(drop)
+    } else {
+        File::open(&Location::new(Arc::clone(root), Path::new(""))).map(drop)
+    }
 }
 
 /// Talk: what people read, on standard error. Nobody is left to tell if that is gone.

@@ -226,7 +226,7 @@ fn bind(listen: &[Listen]) -> anyhow::Result<(Vec<TcpListener>, String)> {
 fn bind_advice(listen: &Listen, error: ErrorKind) -> String {
     let (name, port) = name_and_port(listen);
     let advice = match error {
-        ErrorKind::AddrInUse => format!("the port is taken; choose another, as in `--listen {}`", port.saturating_add(1)),
+        ErrorKind::AddrInUse => format!("the port is taken; choose another port, as in `--listen {}`", port.saturating_add(1)),
         ErrorKind::PermissionDenied => "this user may not take the port; choose one above 1023".to_owned(),
         _ => "the address is not one of this machine's; leave it out to listen on all, as in `--listen :8080`".to_owned(),
     };

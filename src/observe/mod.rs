@@ -16,6 +16,8 @@ use jiff::Timestamp;
 
 /// How many lines may wait.
 const QUEUE: usize = 8192;
+/// How long lines are gathered before they are written.
+const GATHERING: Duration = Duration::from_millis(10);
 /// How long the end of the program waits for lines to be written.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -158,6 +160,8 @@ impl Writer {
 
 fn write_lines(lines: &Receiver<String>, lost: &AtomicU64) {
     while let Ok(first) = lines.recv() {
+        // One write for many lines: waking up for each costs more than answering a small request.
+        std::thread::sleep(GATHERING);
         let mut batch = first;
         batch.extend(lines.try_iter().take(QUEUE));
         let missing = lost.swap(0, Ordering::Relaxed);

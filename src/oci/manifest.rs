@@ -14,6 +14,9 @@ pub enum ManifestError {
     /// No JSON, a field of the wrong shape, or a field twice.
     #[error("it cannot be parsed: {0}")]
     Json(#[from] serde_json::Error),
+    /// An array, which is no document.
+    #[error("it cannot be parsed: it is an array")]
+    Array,
     /// It has the fields of an image and of an index, which clients read differently (CVE-2021-41190).
     #[error("it is an image and an index at once")]
     Ambiguous,
@@ -87,12 +90,59 @@ struct Document {
     annotations: BTreeMap<String, String>,
 }
 
+impl ManifestError {
+    /// A document of `media_type` cannot be taken.
+    pub fn unsupported(media_type: &MediaType) -> Self {
+        let is_schema_1 = media_type
+            .as_str()
+            .starts_with("application/vnd.docker.distribution.manifest.v1+");
+        Self::Unsupported(if is_schema_1 {
+            SCHEMA_1.to_owned()
+        } else {
+            media_type.to_string()
+        })
+    }
+}
+
+/// The entries of an `index.json`, each for itself: a bad one must not hide the others.
+///
+/// The file lists what a layout holds and is not served, so nothing but its entries counts.
+pub fn index_entries(
+    bytes: &[u8],
+) -> Result<Vec<Result<Descriptor, serde_json::Error>>, ManifestError> {
+    #[derive(Deserialize)]
+    struct Index<'b> {
+        #[serde(default, borrow)]
+        manifests: Option<Vec<&'b serde_json::value::RawValue>>,
+    }
+    refuse_array(bytes)?;
+    let index: Index<'_> = serde_json::from_slice(bytes)?;
+    Ok(index
+        .manifests
+        .unwrap_or_default()
+        .iter()
+        .map(|entry| serde_json::from_str(entry.get()))
+        .collect())
+}
+
+/// Derived readers also take an array, as the fields in their order.
+fn refuse_array(bytes: &[u8]) -> Result<(), ManifestError> {
+    match bytes.trim_ascii_start().first() {
+        Some(b'[') => Err(ManifestError::Array),
+        _ => Ok(()),
+    }
+}
+
+/// What current clients refuse as well.
+const SCHEMA_1: &str = "Docker image manifest, schema 1";
+
 impl Manifest {
     /// Reads a manifest or an index that a descriptor calls `told`.
     ///
     /// Without any media type the fields decide, as
     /// [image-spec](https://github.com/opencontainers/image-spec/blob/main/manifest.md) leaves it optional.
     pub fn parse(bytes: &[u8], told: Option<&MediaType>) -> Result<Self, ManifestError> {
+        refuse_array(bytes)?;
         let document: Document = serde_json::from_slice(bytes)?;
         let looks_like_index = document.manifests.is_some();
         let looks_like_image =
@@ -117,7 +167,7 @@ impl Manifest {
                 }
             },
             Some(_) => return Err(ManifestError::Ambiguous),
-            None => return Err(ManifestError::Unsupported(media_type.to_string())),
+            None => return Err(ManifestError::unsupported(&media_type)),
         };
         Ok(Self {
             media_type,
@@ -143,9 +193,7 @@ impl Manifest {
 impl Document {
     fn media_type(&self, told: Option<&MediaType>) -> Result<MediaType, ManifestError> {
         if self.fs_layers.is_some() || self.schema_version.is_some_and(|version| version != 2) {
-            return Err(ManifestError::Unsupported(
-                "Docker image manifest, schema 1".to_owned(),
-            ));
+            return Err(ManifestError::Unsupported(SCHEMA_1.to_owned()));
         }
         match (&self.media_type, told) {
             (Some(own), Some(told)) if own != told => Err(ManifestError::Contradiction {
@@ -245,6 +293,8 @@ mod tests {
         );
         check(&"[".repeat(100_000), None, "cannot be parsed");
         check("", None, "cannot be parsed");
+        check("[]", None, "cannot be parsed");
+        check(" [2,null]", None, "cannot be parsed");
     }
 
     #[test]

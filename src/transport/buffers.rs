@@ -7,8 +7,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Large enough that the hop to a blocking thread costs little beside the copying.
 const SIZE: usize = 256 << 10;
-/// At most this many are in use; whoever wants one more waits.
-const MAX_IN_USE: usize = 256;
+/// At most this many are in use, 256 MiB of them; whoever wants one more waits. A client that takes no
+/// bytes holds one until it is given up.
+const MAX_IN_USE: usize = 1024;
 /// This many are kept for the next reader; the rest goes back to the system.
 const MAX_IDLE: usize = 16;
 

@@ -8,10 +8,13 @@ mod needs;
 mod server;
 
 mod archives;
+mod bad_input;
 mod clients;
 mod conformance;
 mod examples;
 mod hybrids;
+mod pasted;
+mod requests;
 mod serving;
 mod suites;
 mod tidy;

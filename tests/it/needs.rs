@@ -97,7 +97,8 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> Finished {
     }
 }
 
-fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
+/// Waits for `child` to end; `None` if it has not after `limit`: then it is killed, by its id.
+pub(crate) fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(status) = child.try_wait().expect("the child can be waited for") {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::fixture::{Blob, Descriptor, Image, Layer, Layout, Node, REF_NAME, sha256};
+use crate::fixture::{Blob, Descriptor, Image, Layer, Layout, Node, sha256};
 use crate::server::{Response, Server};
 
 /// How long an answer may take.

@@ -70,10 +70,7 @@ fn a_port_that_is_taken() {
     let folder = shelf.path().to_str().expect("UTF-8");
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();
-    let says = [
-        &*format!(":{port}"),
-        "choose another port, as in `--listen ",
-    ];
+    let says = [&*format!(":{port}"), "choose another", "--listen "];
     check_exit(&["--packages", folder, "--listen", &port], 3, &says);
     check_exit(
         &[
