@@ -48,13 +48,18 @@ pub fn is_manifest(members: &Members, name: &str) -> bool {
     front.is_ok_and(|front| front.trim_ascii_start().first() == Some(&b'['))
 }
 
-/// The images that `manifest.json` lists.
+/// The images that `manifest.json` lists, each for itself: a bad one must not hide the others.
 ///
 /// # Errors
 /// [`Fault`] if it cannot be read or parsed.
-pub fn items(members: &Members, name: &str) -> Result<Vec<Item>, Fault> {
+pub fn items(members: &Members, name: &str) -> Result<Vec<Result<Item, serde_json::Error>>, Fault> {
     let bytes = members.read(members.locate(name)?, MAX_MANIFEST)?;
-    serde_json::from_slice(&bytes).map_err(Fault::Json)
+    let items: Vec<&serde_json::value::RawValue> =
+        serde_json::from_slice(&bytes).map_err(Fault::Json)?;
+    Ok(items
+        .iter()
+        .map(|item| serde_json::from_str(item.get()))
+        .collect())
 }
 
 impl Config {

@@ -41,9 +41,10 @@ pub fn join<'m>(
         );
     }
     let mut join = Join::new(members, prefix, stored, graph, problems);
-    for item in items.iter().take(MAX_ITEMS) {
-        if let Some(config) = join.config(item) {
-            join.add(item, &config);
+    for item in items.into_iter().take(MAX_ITEMS) {
+        match item {
+            Ok(item) => join.add(&item),
+            Err(error) => join.problems.add_in(&name, &Fault::Json(error)),
         }
     }
     join.entries
@@ -125,13 +126,16 @@ impl<'a, 'm> Join<'a, 'm> {
         config
     }
 
-    fn add(&mut self, item: &Item, config: &Config) {
+    fn add(&mut self, item: &Item) {
+        let Some(config) = self.config(item) else {
+            return;
+        };
         let known = self
             .by_config
             .get(&config.digest)
             .cloned()
             .unwrap_or_default();
-        let Some(root) = self.root(item, config, &known) else {
+        let Some(root) = self.root(item, &config, &known) else {
             return;
         };
         let names = self.full_names(item, &root);

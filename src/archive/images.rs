@@ -168,7 +168,9 @@ fn name_all(
                     .map(|repository| ImageName { repository, tag }),
             );
         }
-        if !places.is_empty() {
+        if places.is_empty() {
+            problems.add(&Fault::Nameless(root.clone()));
+        } else {
             named.insert(root.clone(), places);
         }
     }

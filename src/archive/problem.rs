@@ -107,6 +107,9 @@ pub enum Fault {
     /// A link whose target lies outside the packages folder.
     #[error("it is a link that leaves the folder, to {}", .0.display())]
     LeavesRoot(PathBuf),
+    /// A link whose target is not there.
+    #[error("it is a link that leads nowhere")]
+    DanglingLink,
     /// A link that leads to a folder it lies in.
     #[error("it is a link to a folder that contains it")]
     Loop,
@@ -242,6 +245,9 @@ pub enum Fault {
         /// Why not.
         error: ReferenceError,
     },
+    /// An image without a name, in a file that none can be made of.
+    #[error("the image {0} has no name, and none can be made of the file's name")]
+    Nameless(Digest),
     /// A name whose digest is another image's.
     #[error("the image name `{name}` has a digest, but the image is {found}")]
     NameMismatch {
@@ -264,7 +270,7 @@ pub enum Fault {
         blobs: usize,
     },
     /// One name, two images.
-    #[error("`{name}` is {loser} here, but {winner} in {}, which is newer", .elsewhere.display())]
+    #[error("`{name}` is {loser} here, but {winner} in {}, which counts (the newer image, or else the greater file name)", .elsewhere.display())]
     Conflict {
         /// The name that both claim.
         name: String,
@@ -333,7 +339,7 @@ impl Fault {
             Self::LeavesRoot(_) => {
                 "name its target with another `--packages`, or put the file here"
             }
-            Self::Loop => "remove the link",
+            Self::Loop | Self::DanglingLink => "remove the link",
             Self::EmptyFile => "remove it, or save the image again",
             Self::Internal => "please report it, with the file if possible",
             Self::NotAnArchive => {
@@ -366,6 +372,9 @@ impl Fault {
                 "save it as an OCI archive, as with `skopeo copy docker-archive:FILE oci-archive:NEW`"
             }
             Self::RejectedManifest(_) => "save the image again with a current version of Docker",
+            Self::Nameless(_) => {
+                "rename the file, using letters and digits, or save the image with a name"
+            }
             Self::BadName { .. } | Self::NameMismatch { .. } => {
                 "tag the image with another name and save it again"
             }

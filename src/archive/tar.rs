@@ -128,12 +128,16 @@ impl Walk<'_> {
             }
             b'L' => {
                 let name = self.payload(start, size, MAX_LONG_NAME)?;
-                self.overrides.name = Some(until_nul(&name).to_vec());
+                self.set_long_name(start, |overrides| {
+                    overrides.name.replace(until_nul(&name).to_vec())
+                })?;
                 Ok(Step::Skipped)
             }
             b'K' => {
                 let link = self.payload(start, size, MAX_LONG_NAME)?;
-                self.overrides.link = Some(until_nul(&link).to_vec());
+                self.set_long_name(start, |overrides| {
+                    overrides.link.replace(until_nul(&link).to_vec())
+                })?;
                 Ok(Step::Skipped)
             }
             flag => self.member(start, header, flag, size),
@@ -174,7 +178,9 @@ impl Walk<'_> {
             _ => None,
         };
         // Readers disagree whether bytes follow such a header.
-        if matches!(flag, b'1'..=b'6') && size != 0 {
+        let has_no_bytes =
+            matches!(flag, b'1'..=b'6') || kind.is_none() && matches!(flag, b'0' | 0);
+        if has_no_bytes && size != 0 {
             return Err(bad(start, "a link, folder or device has a size"));
         }
         self.advance(offset, size)?;
@@ -215,6 +221,17 @@ impl Walk<'_> {
         self.window.read(start + BLOCK, size)
     }
 
+    fn set_long_name(
+        &mut self,
+        start: u64,
+        set: impl FnOnce(&mut Overrides) -> Option<Vec<u8>>,
+    ) -> Result<(), Fault> {
+        match set(&mut self.overrides) {
+            Some(_) => Err(bad(start, "a member has two long names")),
+            None => Ok(()),
+        }
+    }
+
     fn take_pax(&mut self, start: u64, payload: &[u8]) -> Result<(), Fault> {
         if std::mem::replace(&mut self.overrides.pax, true) {
             return Err(bad(start, "two pax headers before one member"));
@@ -242,12 +259,20 @@ impl Walk<'_> {
             if repeated {
                 return Err(bad(start, "a pax record is there twice"));
             }
+            // Some readers take an empty name as the header's own, others as it is.
+            if value.is_empty() && matches!(key, b"path" | b"linkpath" | b"size") {
+                return Err(bad(start, "a pax record is empty"));
+            }
         }
         let overrides = &mut self.overrides;
-        if !overrides.sparse || overrides.name.is_none() {
-            overrides.name = path.or(overrides.name.take());
+        // Readers disagree which of two names counts; that of a sparse member is always the one it was given first.
+        if path.is_some() && overrides.name.is_some() && !overrides.sparse
+            || link.is_some() && overrides.link.is_some()
+        {
+            return Err(bad(start, "a member has a long name and a pax name"));
         }
-        overrides.link = link.or(overrides.link.take());
+        overrides.name = overrides.name.take().or(path);
+        overrides.link = overrides.link.take().or(link);
         overrides.size = size;
         Ok(())
     }

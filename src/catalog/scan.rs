@@ -170,7 +170,10 @@ impl<'r> Walk<'r> {
     /// The path by which a link's target is opened beneath the root.
     fn follow(&self, link: PathBuf) -> Result<PathBuf, Fault> {
         let path = self.path(&link);
-        let target = path.canonicalize().map_err(Fault::Unreadable)?;
+        let target = path.canonicalize().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Fault::DanglingLink,
+            _ => Fault::Unreadable(error),
+        })?;
         let root = self.root.path().canonicalize().map_err(Fault::Unreadable)?;
         let beneath = target
             .strip_prefix(&root)

@@ -178,7 +178,7 @@ fn one_tag_in_two_archives_goes_to_the_newest_image() {
         assert_eq!(problem.file, paths[1 - winner]);
         assert!(
             problem.what.contains(&digests[winner].to_string())
-                && problem.what.contains("which is newer")
+                && problem.what.contains("which counts")
         );
         assert!(
             view.manifest(&digests[1 - winner]).is_some(),

@@ -257,6 +257,18 @@ fn what_readers_disagree_about_is_refused() {
         "not a number",
     );
     refused(&[pax(&[("path", "p")]), trailer()], "a member is missing");
+    refused(&[pax(&[("path", "")]), file("a", b"1")], "empty");
+    refused(&[member(&header("d/", 0, 3), b"abc")], "has a size");
+    let long = || member(&header("././@LongLink", b'L', 2), b"l\0");
+    refused(
+        &[long(), pax(&[("path", "p")]), file("a", b"1")],
+        "a long name and a pax name",
+    );
+    refused(
+        &[pax(&[("path", "p")]), long(), file("a", b"1")],
+        "two long names",
+    );
+    refused(&[long(), long(), file("a", b"1")], "two long names");
     refused(&[pax(&[("path", "p")])], "incomplete");
     let global = member(
         &header("g", b'g', record("path", "p").len() as u64),
