@@ -111,7 +111,9 @@ pub fn make_manifest(
     };
     let layers: Vec<_> = layers.into_iter().map(|(layer, _)| layer).collect();
     let (media_type, json) = canonical::manifest(&blob, &layers);
-    Ok(graph.make(&media_type, json, &config.parsed))
+    graph
+        .make(&media_type, json, &config.parsed)
+        .map_err(|fault| (item.config.clone(), fault))
 }
 
 /// The layers of `item`, bottom first.
@@ -166,7 +168,10 @@ fn layer(
         Some(other) => return Err(Fault::LayerPacking(other.name())),
     };
     let (packing, digest) = match compressed {
-        // The diff ID is the digest of the uncompressed layer.
+        // The diff ID is the digest of the uncompressed layer; a name that says another one leaves it open.
+        None if digest_of_name(name).is_some_and(|named| named != diff_id) => {
+            return Err(Fault::PendingLayer);
+        }
         None => (Packing::Plain, diff_id),
         Some(packing) => match digest_of_name(name) {
             // A name that is the diff ID says nothing about the compressed bytes.

@@ -20,7 +20,10 @@ pub fn finish(
     mut named: BTreeMap<Digest, BTreeSet<ImageName>>,
     problems: &mut Problems,
 ) -> Found {
-    let digests = reached_by_all(graph, &mut named, problems);
+    let (digests, sizes): (Vec<Digest>, Vec<u64>) = reached_by_all(graph, &mut named, problems)
+        .into_iter()
+        .map(|(digest, size)| (digest.clone(), size))
+        .unzip();
     let images = named
         .into_iter()
         .map(|(root, names)| image(graph, root, names, &digests))
@@ -34,27 +37,34 @@ pub fn finish(
     Found {
         images,
         documents: graph.nodes().map(document).collect(),
-        digests,
+        digests: digests.into(),
+        sizes: sizes.into(),
         sources: sources(graph),
     }
 }
 
-/// Every digest that an image reaches, sorted. Images beyond the cap are left out.
-fn reached_by_all(
-    graph: &Graph<'_>,
+/// Every digest that an image reaches, with its length. Images beyond the cap are left out.
+///
+/// Where documents tell different lengths, that of what lies in the archive counts.
+fn reached_by_all<'g>(
+    graph: &'g Graph<'_>,
     named: &mut BTreeMap<Digest, BTreeSet<ImageName>>,
     problems: &mut Problems,
-) -> Box<[Digest]> {
-    let mut digests = BTreeSet::new();
+) -> BTreeMap<&'g Digest, u64> {
+    let mut digests = BTreeMap::new();
     let mut total = 0;
     named.retain(|root, _| {
+        if total > MAX_REACH {
+            return false;
+        }
         let reach = graph.reach(root);
         total += reach.len();
-        let is_within = total <= MAX_REACH;
-        if is_within {
-            digests.extend(reach.into_keys());
+        for (digest, told) in reach {
+            digests
+                .entry(digest)
+                .or_insert_with(|| graph.stored_size(digest).unwrap_or(told));
         }
-        is_within
+        total <= MAX_REACH
     });
     if total > MAX_REACH {
         problems.add(&Fault::TooMany {
@@ -62,7 +72,7 @@ fn reached_by_all(
             limit: MAX_REACH,
         });
     }
-    digests.into_iter().cloned().collect()
+    digests
 }
 
 fn image(graph: &Graph<'_>, root: Digest, names: BTreeSet<ImageName>, digests: &[Digest]) -> Image {
@@ -73,16 +83,7 @@ fn image(graph: &Graph<'_>, root: Digest, names: BTreeSet<ImageName>, digests: &
             .ok()
             .and_then(|at| u32::try_from(at).ok())
     };
-    let mut platforms = Platforms {
-        graph,
-        seen: BTreeSet::new(),
-        images: Vec::new(),
-        created: None,
-    };
-    platforms.visit(&root, None);
-    let Platforms {
-        images, created, ..
-    } = platforms;
+    let (images, created) = platforms(graph, &root);
     Image {
         names: names.into_iter().collect(),
         created,
@@ -124,29 +125,27 @@ fn absent(graph: &Graph<'_>, reach: &BTreeMap<&Digest, u64>) -> Absent {
     absent
 }
 
-/// Gathers the images for platforms that an image holds, each once, in the order of its indexes.
-struct Platforms<'g, 'm> {
-    graph: &'g Graph<'m>,
-    seen: BTreeSet<&'g Digest>,
-    images: Vec<PlatformImage>,
-    /// When the newest of them was made.
-    created: Option<Timestamp>,
-}
-
-impl<'g> Platforms<'g, '_> {
-    /// Adds what `digest` holds; `told` is the platform that the index above gives to it.
-    fn visit(&mut self, digest: &Digest, told: Option<&Platform>) {
-        let graph: &'g Graph<'_> = self.graph;
-        let Some((digest, node)) = graph
-            .nodes_at(digest)
-            .filter(|(digest, _)| self.seen.insert(digest))
-        else {
-            return;
+/// The images for platforms that `root` holds, each once, in the order of its indexes, and when the newest was made.
+///
+/// Not recursive: an archive can chain indexes as deep as it likes by listing the innermost first.
+fn platforms(graph: &Graph<'_>, root: &Digest) -> (Vec<PlatformImage>, Option<Timestamp>) {
+    let (mut images, mut created) = (Vec::new(), None);
+    let mut seen = BTreeSet::new();
+    let mut pending: Vec<(&Digest, Option<&Platform>)> = vec![(root, None)];
+    while let Some((digest, told)) = pending.pop() {
+        let Some(node) = graph.node(digest).filter(|_| seen.insert(digest)) else {
+            continue;
         };
         match &node.body {
+            NodeBody::Index(children) => {
+                let children = children
+                    .iter()
+                    .map(|child| (&child.reach.digest, child.platform.as_ref()));
+                pending.extend(children.rev());
+            }
             NodeBody::Image(image) => {
                 let known = image.known.as_deref();
-                self.created = self.created.max(known.and_then(|known| known.created));
+                created = created.max(known.and_then(|known| known.created));
                 let platform = told.or(known.map(|known| &known.platform));
                 if let Some(platform) = platform.filter(|platform| platform.is_real()) {
                     let blobs = image
@@ -154,20 +153,16 @@ impl<'g> Platforms<'g, '_> {
                         .iter()
                         .chain(image.layers.iter().map(|layer| &layer.reach));
                     let size = blobs.map(|blob| blob.size).fold(0, u64::saturating_add);
-                    self.images.push(PlatformImage {
+                    images.push(PlatformImage {
                         platform: platform.clone(),
                         digest: digest.clone(),
                         size,
                     });
                 }
             }
-            NodeBody::Index(children) => {
-                for child in children {
-                    self.visit(&child.reach.digest, child.platform.as_ref());
-                }
-            }
         }
     }
+    (images, created)
 }
 
 /// One source for each file that holds something.

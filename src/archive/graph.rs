@@ -27,6 +27,8 @@ pub const MAX_ENTRIES: usize = 10_000;
 const MAX_DOCUMENTS: usize = 100_000;
 /// At most so many bytes of them, all together.
 const MAX_BYTES: u64 = 64 << 20;
+/// The manifests made for one archive may be this long together: they are kept in memory.
+const MAX_MADE: usize = 16 << 20;
 /// The images of one archive may reach this many digests, each counted for each image: a small
 /// archive can list a large index very often.
 pub const MAX_REACH: usize = 1_000_000;
@@ -99,6 +101,8 @@ pub struct Graph<'m> {
     refused: BTreeSet<Digest>,
     /// Length of all documents that were read.
     bytes_read: u64,
+    /// Length of all manifests that were made.
+    bytes_made: usize,
 }
 
 impl<'m> Graph<'m> {
@@ -112,6 +116,7 @@ impl<'m> Graph<'m> {
             configs: BTreeMap::new(),
             refused: BTreeSet::new(),
             bytes_read: 0,
+            bytes_made: 0,
         }
     }
 
@@ -121,17 +126,30 @@ impl<'m> Graph<'m> {
     }
 
     /// Adds the canonical manifest made for an image whose config was read and whose layers are located.
-    pub fn make(&mut self, media_type: &MediaType, json: String, config: &ImageConfig) -> Digest {
+    ///
+    /// # Errors
+    /// [`Fault`] if all that were made are too long together.
+    pub fn make(
+        &mut self,
+        media_type: &MediaType,
+        json: String,
+        config: &ImageConfig,
+    ) -> Result<Digest, Fault> {
+        self.bytes_made += json.len();
+        if self.bytes_made > MAX_MADE {
+            return Err(Fault::TooMany {
+                what: "bytes of manifests to make",
+                limit: MAX_MADE,
+            });
+        }
         let bytes = Bytes::from(json);
         let digest = Digest::sha256(&bytes);
-        // It was written a moment ago in the form that is read here.
-        if let Ok(manifest) = Manifest::parse(&bytes, Some(media_type)) {
-            let known = Some(Arc::new(Known::of(config)));
-            let node = Node::of(&manifest, bytes.len() as u64, |_| known);
-            self.nodes.insert(digest.clone(), node);
-            self.made.insert(digest.clone(), bytes);
-        }
-        digest
+        let manifest = Manifest::parse(&bytes, Some(media_type)).map_err(Fault::Manifest)?;
+        let known = Some(Arc::new(Known::of(config)));
+        let node = Node::of(&manifest, bytes.len() as u64, |_| known);
+        self.nodes.insert(digest.clone(), node);
+        self.made.insert(digest.clone(), bytes);
+        Ok(digest)
     }
 
     /// Reads what `descriptor`, found in `parent`, refers to, and what that refers to in turn.
@@ -166,7 +184,7 @@ impl<'m> Graph<'m> {
         if depth > MAX_DEPTH {
             return problems.add_in(parent, &Fault::TooDeep(MAX_DEPTH));
         }
-        if stored.size <= MAX_MANIFEST {
+        if stored.size == descriptor.size && stored.size <= MAX_MANIFEST {
             self.bytes_read += stored.size;
         }
         if self.nodes.len() >= MAX_DOCUMENTS || self.bytes_read > MAX_BYTES {
@@ -416,11 +434,6 @@ impl<'m> Graph<'m> {
         self.nodes.get(digest)
     }
 
-    /// The same, with the digest as it is kept here.
-    pub fn nodes_at(&self, digest: &Digest) -> Option<(&Digest, &Node)> {
-        self.nodes.get_key_value(digest)
-    }
-
     /// All manifests and indexes.
     pub fn nodes(&self) -> impl Iterator<Item = (&Digest, &Node)> {
         self.nodes.iter()
@@ -446,6 +459,11 @@ impl<'m> Graph<'m> {
     /// Whether `digest` is a manifest or an index that was read.
     pub fn is_document(&self, digest: &Digest) -> bool {
         self.nodes.contains_key(digest)
+    }
+
+    /// The length of what the archive holds as `digest`.
+    pub fn stored_size(&self, digest: &Digest) -> Option<u64> {
+        self.located.get(digest).map(|stored| stored.size)
     }
 
     /// Whether the archive holds bytes that claim to be `digest`.

@@ -4,7 +4,7 @@
 //! know. Several releases of Docker wrote stored manifests that do not fit, or left images out of one half.
 //! A plain Docker archive is the case in which the other half is empty.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::docker::{self, Config, Item};
@@ -56,12 +56,12 @@ struct Join<'a, 'm> {
     graph: &'a mut Graph<'m>,
     problems: &'a mut Problems,
     entries: Vec<Entry>,
-    /// The names that entries have.
-    names: BTreeSet<ImageName>,
     /// The places of the stored entries that hold a document.
     holders: BTreeMap<Digest, Vec<usize>>,
     /// The stored images with a configuration.
     by_config: BTreeMap<Digest, Vec<Digest>>,
+    /// Whether stored manifests fit, as far as that was asked: many items may share one.
+    fits: BTreeMap<Digest, bool>,
     /// Configurations that were read, by member; images may share them.
     configs: BTreeMap<String, Option<Arc<Config>>>,
 }
@@ -92,11 +92,6 @@ impl<'a, 'm> Join<'a, 'm> {
                 )
             })
             .collect();
-        let names = entries
-            .iter()
-            .filter_map(|entry| full_name(&entry.written))
-            .cloned()
-            .collect();
         let by_config = graph.images_by_config();
         Self {
             members,
@@ -104,7 +99,7 @@ impl<'a, 'm> Join<'a, 'm> {
             graph,
             problems,
             entries,
-            names,
+            fits: BTreeMap::new(),
             holders,
             by_config,
             configs: BTreeMap::new(),
@@ -143,8 +138,7 @@ impl<'a, 'm> Join<'a, 'm> {
         let mut is_named = self.holders.contains_key(&root);
         for name in names {
             is_named = true;
-            // The OCI half may have given this name to an index that holds the image.
-            if self.names.insert(name.clone()) {
+            if !self.is_held_under(&root, &name) {
                 self.entries.push(Entry {
                     root: root.clone(),
                     written: Written::Full(name),
@@ -161,11 +155,26 @@ impl<'a, 'm> Join<'a, 'm> {
         }
     }
 
+    /// Whether the OCI half gives this name to the image already, or to an index that holds it.
+    fn is_held_under(&self, root: &Digest, name: &ImageName) -> bool {
+        let holders = self.holders.get(root).into_iter().flatten();
+        holders
+            .map(|place| &self.entries[*place])
+            .any(|entry| full_name(&entry.written) == Some(name))
+    }
+
     /// The manifest to serve for an image: the stored one that fits, or one made here; without
     /// either the stored one stays, whatever it lacks.
     fn root(&mut self, item: &Item, config: &Config, known: &[Digest]) -> Option<Digest> {
-        if let Some(fitting) = known.iter().find(|digest| self.graph.fits(digest)) {
-            return Some(fitting.clone());
+        for digest in known {
+            let graph = &*self.graph;
+            if *self
+                .fits
+                .entry(digest.clone())
+                .or_insert_with(|| graph.fits(digest))
+            {
+                return Some(digest.clone());
+            }
         }
         match docker::make_manifest(self.members, self.prefix, item, config, self.graph) {
             Ok(made) => {
@@ -214,29 +223,32 @@ impl<'a, 'm> Join<'a, 'm> {
             match names::full(text, root) {
                 Ok(Written::Full(name)) => names.push(name),
                 Ok(Written::Tag(_) | Written::Nothing) => {}
-                Err(fault) => self.problems.add_in(&item.config, &fault),
+                Err(fault) => self
+                    .problems
+                    .add_in(&format!("{}manifest.json", self.prefix), &fault),
             }
         }
         names
     }
 
-    /// Bare tags in `index.json` belong to the repository that `manifest.json` names for the same image.
+    /// Bare tags in `index.json` belong to the repository that `manifest.json` names for the same
+    /// image: with the same tag if it does, else the first.
     fn complete_tags(&mut self, images: &[Digest], names: &[ImageName]) {
-        let Some(ImageName { repository, .. }) = names.first() else {
-            return;
-        };
         for place in images
             .iter()
             .filter_map(|image| self.holders.get(image))
             .flatten()
         {
             let entry = &mut self.entries[*place];
-            if let Written::Tag(tag) = &entry.written {
+            let Written::Tag(tag) = &entry.written else {
+                continue;
+            };
+            let same = names.iter().find(|name| name.tag.as_ref() == Some(tag));
+            if let Some(ImageName { repository, .. }) = same.or(names.first()) {
                 let name = ImageName {
                     repository: repository.clone(),
                     tag: Some(tag.clone()),
                 };
-                self.names.insert(name.clone());
                 entry.written = Written::Full(name);
             }
         }

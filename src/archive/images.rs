@@ -10,7 +10,7 @@ use super::graph::Graph;
 use super::hybrid;
 use super::layout::{self, Entry};
 use super::members::Members;
-use super::names::{self, ImageName, Repository, Written};
+use super::names::{self, ImageName, Written};
 use super::problem::{Fault, Problems};
 use super::{Found, Location, docker};
 use crate::digest::Digest;
@@ -51,12 +51,7 @@ pub fn find(members: &Members, location: &Location, problems: &mut Problems) -> 
         });
     }
     graph.forget_damaged();
-    let named = name_all(
-        &entries,
-        &graph,
-        derived_repository(location).as_ref(),
-        problems,
-    );
+    let named = name_all(&entries, &graph, derived_name(location).as_ref(), problems);
     found::finish(&graph, named, problems)
 }
 
@@ -99,8 +94,8 @@ fn roots(members: &Members) -> Vec<Root> {
         .collect()
 }
 
-/// The repository for whatever has no name: the file's path, or the root's own name.
-fn derived_repository(location: &Location) -> Option<Repository> {
+/// The name for whatever has none: the file's path, or the root's own name.
+fn derived_name(location: &Location) -> Option<ImageName> {
     let relative = location.relative();
     if relative.as_os_str().is_empty() {
         let path = location.path();
@@ -119,7 +114,7 @@ fn derived_repository(location: &Location) -> Option<Repository> {
 fn name_all(
     entries: &[Entry],
     graph: &Graph<'_>,
-    derived: Option<&Repository>,
+    derived: Option<&ImageName>,
     problems: &mut Problems,
 ) -> BTreeMap<Digest, BTreeSet<ImageName>> {
     let mut named: BTreeMap<Digest, BTreeSet<ImageName>> = BTreeMap::new();
@@ -141,49 +136,97 @@ fn name_all(
             .get(root)
             .is_some_and(|holders| holders.iter().any(|holder| *holder != root))
     };
-    let nameless: Vec<&Digest> = roots
+    let nameless = roots
         .into_iter()
-        .filter(|root| !named.contains_key(*root) && !is_held(root))
-        .collect();
-    let is_only_one = nameless.len() == 1 && named.is_empty();
-    for root in nameless {
-        // What says something about another image, as a signature does, belongs to the repositories of that.
-        let hosts = graph
-            .subject(root)
-            .and_then(|subject| holders.get(subject))
-            .into_iter()
-            .flatten();
-        let of_subject = hosts.filter_map(|host| named.get(*host)).flatten();
-        let mut places: BTreeSet<ImageName> = of_subject
-            .map(|name| ImageName {
-                tag: None,
-                ..name.clone()
-            })
-            .collect();
-        if places.is_empty() {
-            let tag = is_only_one.then(Tag::latest);
-            places.extend(
-                derived
-                    .cloned()
-                    .map(|repository| ImageName { repository, tag }),
-            );
-        }
-        if places.is_empty() {
-            problems.add(&Fault::Nameless(root.clone()));
-        } else {
-            named.insert(root.clone(), places);
-        }
+        .filter(|root| !named.contains_key(*root) && !is_held(root));
+    let (about_others, alone): (Vec<&Digest>, Vec<&Digest>) =
+        nameless.partition(|root| graph.subject(root).is_some());
+    let is_only_one = alone.len() == 1 && named.is_empty();
+    for root in alone {
+        let latest = || {
+            derived
+                .and_then(|name| name.tag.clone())
+                .unwrap_or_else(Tag::latest)
+        };
+        place(
+            root,
+            derived,
+            is_only_one.then(latest),
+            &mut named,
+            problems,
+        );
+    }
+    let about_others = place_at_subjects(about_others, graph, &holders, &mut named);
+    for root in about_others {
+        place(root, derived, None, &mut named, problems);
     }
     named
 }
 
+/// Gives to an image without a name the repository of `derived`.
+fn place(
+    root: &Digest,
+    derived: Option<&ImageName>,
+    tag: Option<Tag>,
+    named: &mut BTreeMap<Digest, BTreeSet<ImageName>>,
+    problems: &mut Problems,
+) {
+    match derived {
+        Some(name) => {
+            let name = ImageName {
+                tag,
+                ..name.clone()
+            };
+            named.entry(root.clone()).or_default().insert(name);
+        }
+        None => problems.add(&Fault::Nameless(root.clone())),
+    }
+}
+
+/// Puts what says something about another image, as a signature does, where that is; gives back
+/// those that are about nothing here. They may be about each other, so it goes on while one finds its place.
+fn place_at_subjects<'d>(
+    mut pending: Vec<&'d Digest>,
+    graph: &Graph<'_>,
+    holders: &BTreeMap<&Digest, Vec<&Digest>>,
+    named: &mut BTreeMap<Digest, BTreeSet<ImageName>>,
+) -> Vec<&'d Digest> {
+    loop {
+        let before = pending.len();
+        pending.retain(|root| {
+            let hosts = graph
+                .subject(root)
+                .and_then(|subject| holders.get(subject))
+                .into_iter()
+                .flatten();
+            let names = hosts.filter_map(|host| named.get(*host)).flatten();
+            let places: BTreeSet<ImageName> = names
+                .map(|name| ImageName {
+                    tag: None,
+                    ..name.clone()
+                })
+                .collect();
+            let is_placed = !places.is_empty();
+            if is_placed {
+                named.insert((*root).clone(), places);
+            }
+            !is_placed
+        });
+        if pending.len() == before {
+            return pending;
+        }
+    }
+}
+
 /// The name that an archive gives to an image, completed from `derived`; `None` if it gives none.
-fn name_of(entry: &Entry, derived: Option<&Repository>) -> Option<ImageName> {
+fn name_of(entry: &Entry, derived: Option<&ImageName>) -> Option<ImageName> {
     let pulled_from = entry.pulled_from.as_ref();
     match &entry.written {
         Written::Full(name) => Some(name.clone()),
         Written::Tag(tag) => {
-            let repository = pulled_from.or(derived)?.clone();
+            let repository = pulled_from
+                .or(derived.map(|name| &name.repository))?
+                .clone();
             Some(ImageName {
                 repository,
                 tag: Some(tag.clone()),

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::Path;
 
+use rustix::fs::Access;
+
 use super::problem::{Fault, Problems};
 use super::tar;
 use crate::content::{File, Identity, Location};
@@ -11,7 +13,11 @@ use crate::content::{File, Identity, Location};
 /// Links in links are followed this far.
 const MAX_HOPS: usize = 8;
 /// Members up to this size are compared when two have one name.
-const MAX_COMPARED: u64 = 4 << 20;
+const MAX_COMPARED: u64 = 20 << 20;
+/// A name longer than this is no name that a layout gives a meaning to.
+const MAX_NAME: usize = 4096;
+/// All names together may be this long.
+const MAX_NAMES: usize = 64 << 20;
 
 /// Where the bytes of a member lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +61,19 @@ impl Members {
             tar: None,
             table: BTreeMap::new(),
         };
-        tar::walk(&file, |member| members.add(&file, member, problems))?;
+        let mut names = 0;
+        tar::walk(&file, |member| {
+            names += member.name.len();
+            if names <= MAX_NAMES && member.name.len() <= MAX_NAME {
+                members.add(&file, member, problems);
+            }
+        })?;
+        if names > MAX_NAMES {
+            return Err(Fault::TooMany {
+                what: "bytes of member names",
+                limit: MAX_NAMES,
+            });
+        }
         if !file.is_unchanged().map_err(Fault::Unreadable)? {
             return Err(Fault::Changing);
         }
@@ -64,7 +82,11 @@ impl Members {
     }
 
     /// The table of the folder at `location`, whose files are `listing`.
-    pub fn of_folder(location: &Location, listing: &[(Box<Path>, Identity)]) -> Self {
+    pub fn of_folder(
+        location: &Location,
+        listing: &[(Box<Path>, Identity)],
+        problems: &mut Problems,
+    ) -> Self {
         let mut members = Self {
             files: Vec::new(),
             tar: None,
@@ -73,6 +95,11 @@ impl Members {
         for (path, identity) in listing {
             // No name that a layout gives a meaning to is anything but ASCII.
             let Some(name) = path.to_str() else { continue };
+            // Blobs are not opened here, so it would be found out only by whoever asks for them.
+            if let Err(error) = rustix::fs::access(location.join(path).path(), Access::READ_OK) {
+                problems.add_in(name, &Fault::Unreadable(error.into()));
+                continue;
+            }
             let stored = Stored {
                 file: members.files.len(),
                 offset: 0,
@@ -217,7 +244,7 @@ fn is_same(file: &File, first: &Member, second: &Member) -> bool {
                 _ => false,
             }
         }
-        // Large ones are layers: their names are digests, and hashing them here would read the archive.
+        // Large ones are layers, which writers repeat unchanged; to compare them would be to read the archive.
         (Member::File(a), Member::File(b)) => a.size == b.size,
         (Member::Link(a), Member::Link(b)) => a == b,
         _ => false,

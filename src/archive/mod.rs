@@ -62,6 +62,8 @@ pub struct Found {
     pub documents: Box<[Document]>,
     /// Every digest that an image reaches, sorted, absent ones included.
     pub digests: Box<[Digest]>,
+    /// The length of each of them in bytes, as the documents tell.
+    pub sizes: Box<[u64]>,
 }
 
 impl Found {
@@ -71,6 +73,12 @@ impl Found {
             .documents
             .binary_search_by(|document| document.digest.cmp(digest));
         at.ok().map(|at| &self.documents[at])
+    }
+
+    /// The length of `digest` in bytes, if an image here reaches it.
+    pub fn size_of(&self, digest: &Digest) -> Option<u64> {
+        self.position(digest)
+            .map(|position| self.sizes[position as usize])
     }
 
     /// The place of `digest` in [`Found::digests`].
@@ -154,7 +162,7 @@ pub struct Referrer {
 }
 
 /// Reads `candidate`. What cannot be used is a problem; the rest is found.
-pub fn read(candidate: &Candidate) -> (Found, Vec<Problem>) {
+pub fn read(candidate: &Candidate) -> (Found, Problems) {
     let path = candidate.location.path();
     let mut problems = Problems::of(&path);
     let found = match members(candidate, &path, &mut problems) {
@@ -170,12 +178,12 @@ pub fn read(candidate: &Candidate) -> (Found, Vec<Problem>) {
             Found::default()
         }
     };
-    (found, problems.into_vec())
+    (found, problems)
 }
 
 fn members(candidate: &Candidate, path: &Path, problems: &mut Problems) -> Result<Members, Fault> {
     match &candidate.stamp {
-        Stamp::Folder(listing) => Ok(Members::of_folder(&candidate.location, listing)),
+        Stamp::Folder(listing) => Ok(Members::of_folder(&candidate.location, listing, problems)),
         Stamp::File(_) => {
             let file = File::open(&candidate.location).map_err(Fault::Unreadable)?;
             check_is_tar(&file, path)?;

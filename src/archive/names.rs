@@ -202,19 +202,29 @@ pub fn source_repository(descriptor: &Descriptor) -> Option<Repository> {
     }
 }
 
-/// The repository name that is made from the path of an archive without names in it.
+/// The name that is made from the path of an archive without names in it.
 ///
-/// Known extensions are cut off, letters become lower case, and whatever cannot
-/// stand in a name becomes `-`. `None` if nothing is left.
-pub fn from_path(path: &Path) -> Option<Repository> {
-    let parts: Vec<String> = path
-        .components()
-        .filter_map(|component| component.as_os_str().to_str())
-        .map(|part| to_component(without_extension(part)))
-        .filter(|part| !part.is_empty())
-        .collect();
+/// Known extensions are cut off, letters become lower case, and whatever cannot stand in a name
+/// becomes `-`. A last part that is `name:tag` or `name@digest`, as `skopeo sync` writes it, is read as
+/// that. `None` if a part has nothing that can stand in a name.
+pub fn from_path(path: &Path) -> Option<ImageName> {
+    let mut parts: Vec<&str> = Vec::new();
+    for component in path.components() {
+        parts.push(component.as_os_str().to_str()?);
+    }
+    let last = without_extension(parts.pop()?);
+    let last = last.split('@').next().unwrap_or(last);
+    let (last, tag) = match last.rsplit_once(':').map(|(name, tag)| (name, tag.parse())) {
+        Some((name, Ok(tag))) => (name, Some(tag)),
+        _ => (last, None),
+    };
+    parts.push(last);
+    let parts: Vec<String> = parts.into_iter().map(to_component).collect();
     let path = parts.join("/").parse().ok()?;
-    Some(Repository { host: None, path })
+    Some(ImageName {
+        repository: Repository { host: None, path },
+        tag,
+    })
 }
 
 /// Whether a file of this name is meant to be an archive.
@@ -345,7 +355,10 @@ mod tests {
     #[test]
     fn names_from_paths() {
         let check = |path: &str, expected: Option<&str>| {
-            let name = from_path(Path::new(path)).map(|repository| repository.path.to_string());
+            let name = from_path(Path::new(path)).map(|name| match name.tag {
+                Some(tag) => format!("{}:{tag}", name.repository.path),
+                None => name.repository.path.to_string(),
+            });
             assert_eq!(name.as_deref(), expected, "{path}");
         };
         check("app.tar", Some("app"));
@@ -354,7 +367,11 @@ mod tests {
         check("docker28.5-save+x.TAR", Some("docker28.5-save-x"));
         check("__x__y.tar", Some("x-y"));
         check("ü.tar", None);
-        check("ü/app.oci", Some("app"));
+        check("ü/app.oci", None);
+        check("team/app:1.0", Some("team/app:1.0"));
+        check("app:1.0.tar", Some("app:1.0"));
+        check("app@sha256:00.tar", Some("app"));
+        check("a:b/c", Some("a-b/c"));
     }
 
     proptest::proptest! {

@@ -332,6 +332,11 @@ impl Fault {
         }
     }
 
+    /// Whether it may pass without a change of the file: the system or this program was at fault.
+    fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreadable(_) | Self::Changing | Self::Internal)
+    }
+
     /// What the user can do.
     pub fn fix(&self) -> &'static str {
         match self {
@@ -401,6 +406,7 @@ const MAX_PROBLEMS: usize = 100;
 pub struct Problems {
     file: PathBuf,
     list: Vec<Problem>,
+    are_passing: bool,
 }
 
 impl Problems {
@@ -409,16 +415,19 @@ impl Problems {
         Self {
             file: file.to_owned(),
             list: Vec::new(),
+            are_passing: false,
         }
     }
 
     /// Notes a fault of the file as a whole.
     pub fn add(&mut self, fault: &Fault) {
+        self.are_passing |= fault.is_passing();
         self.push(Problem::new(&self.file, fault));
     }
 
     /// Notes a fault of one member.
     pub fn add_in(&mut self, member: &str, fault: &Fault) {
+        self.are_passing |= fault.is_passing();
         self.push(Problem::new(&self.file, fault).in_member(member));
     }
 
@@ -427,6 +436,11 @@ impl Problems {
         if self.list.len() < MAX_PROBLEMS {
             self.list.push(problem);
         }
+    }
+
+    /// Whether the file may be better the next time without having changed.
+    pub fn are_passing(&self) -> bool {
+        self.are_passing
     }
 
     /// Whether nothing was noted.

@@ -115,7 +115,12 @@ impl Walk<'_> {
             return Err(bad(start, "the checksum is wrong"));
         }
         let size = size_field(header).ok_or_else(|| bad(start, "the size is not a number"))?;
+        if has_odd_version(header) {
+            return Err(bad(start, "the version of the format is unknown"));
+        }
         match header.entry_type().as_byte() {
+            // Some readers take it as pax, others pass over it.
+            b'X' => Err(bad(start, "Solaris' own headers are not supported")),
             b'x' => {
                 let payload = self.payload(start, size, MAX_PAX)?;
                 self.take_pax(start, &payload)?;
@@ -164,6 +169,9 @@ impl Walk<'_> {
                 .or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned))
                 .unwrap_or_default()
         };
+        if flag == b'7' && name.ends_with(b"/") {
+            return Err(bad(start, "the name of a file ends in a slash"));
+        }
         let kind = match flag {
             b'0' | 0 | b'7' if overrides.sparse => Some(Kind::Sparse),
             // Before POSIX a folder was a file whose name ends in a slash.
@@ -373,6 +381,12 @@ impl<'f> Window<'f> {
             _ => Err(Fault::Unreadable(io::ErrorKind::UnexpectedEof.into())),
         }
     }
+}
+
+/// Whether the magic is that of POSIX and the version is not: readers disagree whether there is a prefix to the name.
+fn has_odd_version(header: &tar::Header) -> bool {
+    let bytes = header.as_bytes();
+    bytes[257..263] == *b"ustar\0" && bytes[263..265] != *b"00"
 }
 
 /// The sum of the header's bytes, its own field counted as blanks; old writers summed signed bytes.

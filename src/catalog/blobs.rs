@@ -78,9 +78,10 @@ impl BlobMap {
             .filter_map(move |entry| self.located(*entry, digest))
     }
 
-    /// Whether any archive claims to hold `digest`.
-    pub fn contains(&self, digest: &Digest) -> bool {
-        self.copies(digest).next().is_some()
+    /// Whether any archive claims to hold `digest` in a length of `size` bytes.
+    pub fn contains(&self, digest: &Digest, size: u64) -> bool {
+        self.copies(digest)
+            .any(|located| located.copy.claim().len() == size)
     }
 
     fn located(&self, entry: Entry, digest: &Digest) -> Option<Located> {

@@ -255,12 +255,13 @@ fn automatic_latest(tags: &BTreeMap<Tag, ImageRef>) -> Option<Tag> {
 /// What images of `archive` reach and no archive at all holds.
 fn incomplete(archive: &Archive, blobs: &BlobMap) -> Vec<Problem> {
     let problem = |image: &Image| {
-        let missing = |digests: &[Digest]| {
-            digests
-                .iter()
-                .filter(|digest| !blobs.contains(digest))
-                .count()
+        let is_missing = |digest: &&Digest| {
+            archive
+                .found
+                .size_of(digest)
+                .is_some_and(|size| !blobs.contains(digest, size))
         };
+        let missing = |digests: &[Digest]| digests.iter().filter(is_missing).count();
         let (manifests, blobs) = (
             missing(&image.absent.manifests),
             missing(&image.absent.blobs),

@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 
-use crate::archive::{self, Candidate, Fault, Found};
+use crate::archive::{self, Candidate, Fault, Found, Problems};
 use crate::content::Root;
 
 pub use crate::archive::{Document, Image, Problem, Severity};
@@ -44,6 +44,8 @@ pub struct Archive {
     /// What it holds.
     pub found: Found,
     problems: Vec<Problem>,
+    /// It could not be read, and may be readable the next time without having changed.
+    is_unsettled: bool,
 }
 
 impl Archive {
@@ -52,19 +54,31 @@ impl Archive {
         self.candidate.location.path()
     }
 
+    /// Whether this was read of what `candidate` is now.
+    fn is_of(&self, candidate: &Candidate) -> bool {
+        self.candidate.location == candidate.location && self.candidate.stamp == candidate.stamp
+    }
+
+    fn is_as_bad_as(&self, again: &Self) -> bool {
+        again.is_unsettled
+            && self.found.images.len() == again.found.images.len()
+            && self.problems == again.problems
+    }
+
     /// Reads `candidate`. Should the reader fail on it, that is a problem of this file alone.
     fn read(candidate: Candidate) -> Self {
         let read = catch_unwind(AssertUnwindSafe(|| archive::read(&candidate)));
         let (found, problems) = read.unwrap_or_else(|_| {
-            (
-                Found::default(),
-                vec![Problem::new(candidate.location.path(), &Fault::Internal)],
-            )
+            let mut problems = Problems::of(&candidate.location.path());
+            problems.add(&Fault::Internal);
+            (Found::default(), problems)
         });
+        let is_unsettled = problems.are_passing();
         Self {
             candidate,
             found,
-            problems,
+            problems: problems.into_vec(),
+            is_unsettled,
         }
     }
 }
@@ -129,6 +143,11 @@ impl Catalog {
         }
         state.began = Some(Instant::now());
         let scan = scan::scan(&self.roots);
+        let previous = self.snapshot();
+        if scan.is_partial && previous.is_some() {
+            // What could not be seen is not gone.
+            return;
+        }
         let archives = read_changed(scan.candidates, &state.archives);
         let is_same = archives.len() == state.archives.len()
             && archives
@@ -136,7 +155,6 @@ impl Catalog {
                 .zip(&state.archives)
                 .all(|(a, b)| Arc::ptr_eq(a, b))
             && scan.problems == state.scan_problems;
-        let previous = self.snapshot();
         if is_same && previous.is_some() {
             return;
         }
@@ -148,6 +166,8 @@ impl Catalog {
         state.archives = archives;
         state.scan_problems = scan.problems;
         self.current.store(Some(Arc::clone(&snapshot)));
+        // Whoever listens may take its time; the next refresh must not wait for it.
+        drop(state);
         let is_new = |problem: &&Problem| {
             previous
                 .as_ref()
@@ -167,28 +187,39 @@ fn read_changed(candidates: Vec<Candidate>, known: &[Arc<Archive>]) -> Vec<Arc<A
         .iter()
         .map(|archive| (archive.path(), archive))
         .collect();
-    let is_same = |archive: &&&Arc<Archive>, candidate: &Candidate| {
-        archive.candidate.location == candidate.location
-            && archive.candidate.stamp == candidate.stamp
-    };
-    let kept: Vec<Option<Arc<Archive>>> = candidates
+    let before: Vec<Option<&Arc<Archive>>> = candidates
         .iter()
         .map(|candidate| {
             known
                 .get(&candidate.location.path())
-                .filter(|archive| is_same(archive, candidate))
-                .map(|kept| Arc::clone(kept))
+                .copied()
+                .filter(|archive| archive.is_of(candidate))
         })
         .collect();
+    let is_kept =
+        |before: &Option<&Arc<Archive>>| before.is_some_and(|archive| !archive.is_unsettled);
     let changed: Vec<Candidate> = candidates
         .into_iter()
-        .zip(&kept)
-        .filter(|(_, kept)| kept.is_none())
-        .map(|(candidate, _)| candidate)
+        .zip(&before)
+        .filter(|(_, before)| !is_kept(before))
+        .map(|(changed, _)| changed)
         .collect();
     let mut read = read_all(&changed).into_iter();
-    kept.into_iter()
-        .filter_map(|kept| kept.or_else(|| read.next()))
+    before
+        .into_iter()
+        .filter_map(|before| {
+            if is_kept(&before) {
+                return before.cloned();
+            }
+            let again = read.next()?;
+            // Still the same trouble: nothing to publish.
+            Some(
+                before
+                    .filter(|before| before.is_as_bad_as(&again))
+                    .cloned()
+                    .unwrap_or(again),
+            )
+        })
         .collect()
 }
 

@@ -73,7 +73,9 @@ impl Names {
             .host
             .iter()
             .flat_map(|host| paths(key).map(|path| with_host(host, path)));
-        bare.chain(full).find(|name| self.get(name) == Some(number))
+        // A host can be something that is no part of a name, such as an address in brackets.
+        bare.chain(full)
+            .find(|name| self.get(name) == Some(number) && name.parse::<Name>().is_ok())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The walk over the roots: which files and folders may hold images. Nothing is opened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::archive::{Candidate, Fault, Problem, Stamp};
 use crate::content::{Identity, Location, Root};
 
-/// Folders in folders are followed this far.
-const MAX_DEPTH: usize = 64;
+/// Of one root at most this many problems are told.
+const MAX_PROBLEMS: usize = 1000;
 
 /// Folders that storage systems and operating systems keep for themselves.
 const SYSTEM_FOLDERS: [&str; 7] = [
@@ -41,6 +41,8 @@ pub struct Scan {
     pub candidates: Vec<Candidate>,
     /// What could not be looked at.
     pub problems: Vec<Problem>,
+    /// Something was not looked at for want of descriptors.
+    pub is_partial: bool,
 }
 
 /// Walks all roots, each on a thread of its own.
@@ -59,24 +61,19 @@ pub fn scan(roots: &[Arc<Root>]) -> Scan {
     for mut scan in scans {
         all.candidates.append(&mut scan.candidates);
         all.problems.append(&mut scan.problems);
+        all.is_partial |= scan.is_partial;
     }
     all
 }
 
-/// The identity of a folder: links may lead to one that contains them.
-type FolderIdentity = (u64, u64);
-
 struct Walk<'r> {
     root: &'r Arc<Root>,
-    /// By path, so that a file reached through several links counts once.
+    /// By path without links, so that a file reached in several ways counts once.
     seen: BTreeMap<PathBuf, Stamp>,
+    /// The folders that were walked, likewise: links between folders must not multiply them.
+    walked: BTreeSet<PathBuf>,
     problems: Vec<Problem>,
-}
-
-/// A folder that is still to be walked.
-struct Pending {
-    relative: PathBuf,
-    ancestors: Vec<FolderIdentity>,
+    is_partial: bool,
 }
 
 impl<'r> Walk<'r> {
@@ -84,7 +81,9 @@ impl<'r> Walk<'r> {
         let mut walk = Self {
             root,
             seen: BTreeMap::new(),
+            walked: BTreeSet::new(),
             problems: Vec::new(),
+            is_partial: false,
         };
         match fs::metadata(root.path()) {
             Ok(metadata) if metadata.is_dir() => walk.folders(),
@@ -98,47 +97,37 @@ impl<'r> Walk<'r> {
         Scan {
             candidates: walk.seen.into_iter().map(candidate).collect(),
             problems: walk.problems,
+            is_partial: walk.is_partial,
         }
     }
 
     fn folders(&mut self) {
-        let mut pending = vec![Pending {
-            relative: PathBuf::new(),
-            ancestors: Vec::new(),
-        }];
-        while let Some(folder) = pending.pop() {
-            let path = self.path(&folder.relative);
-            if let Err(error) = self.folder(folder, &mut pending) {
-                self.problem(&path, &Fault::Unreadable(error));
+        let mut pending = vec![PathBuf::new()];
+        while let Some(relative) = pending.pop() {
+            if self.walked.insert(relative.clone())
+                && let Err(error) = self.folder(&relative, &mut pending)
+            {
+                self.is_partial |= is_out_of_descriptors(&error);
+                self.problem(&self.path(&relative), &Fault::Unreadable(error));
             }
         }
     }
 
-    fn folder(&mut self, folder: Pending, pending: &mut Vec<Pending>) -> io::Result<()> {
-        let Pending {
-            relative,
-            mut ancestors,
-        } = folder;
-        let path = self.path(&relative);
-        let identity = identity_of_folder(&fs::metadata(&path)?);
-        if ancestors.contains(&identity) || ancestors.len() >= MAX_DEPTH {
-            self.problem(&path, &Fault::Loop);
-            return Ok(());
-        }
-        ancestors.push(identity);
+    fn folder(&mut self, relative: &Path, pending: &mut Vec<PathBuf>) -> io::Result<()> {
+        let path = self.path(relative);
         if is_layout(&path) {
-            let mut listing = self.layout_files(&relative)?;
+            let mut listing = self.layout_files(relative)?;
             listing.sort_by(|(a, _), (b, _)| a.cmp(b));
-            self.seen.insert(relative, Stamp::Folder(listing));
+            self.seen
+                .insert(relative.to_owned(), Stamp::Folder(listing));
             return Ok(());
         }
         for entry in fs::read_dir(&path)? {
             let entry = entry?;
-            if !is_ignored(&entry.file_name().to_string_lossy()) {
-                let child = relative.join(entry.file_name());
-                if let Err(fault) = self.entry(&entry, child, &ancestors, pending) {
-                    self.problem(&entry.path(), &fault);
-                }
+            if !is_ignored(&entry.file_name().to_string_lossy())
+                && let Err(fault) = self.entry(&entry, relative.join(entry.file_name()), pending)
+            {
+                self.problem(&entry.path(), &fault);
             }
         }
         Ok(())
@@ -148,57 +137,49 @@ impl<'r> Walk<'r> {
         &mut self,
         entry: &fs::DirEntry,
         mut relative: PathBuf,
-        ancestors: &[FolderIdentity],
-        pending: &mut Vec<Pending>,
+        pending: &mut Vec<PathBuf>,
     ) -> Result<(), Fault> {
         let mut metadata = entry.metadata().map_err(Fault::Unreadable)?;
         if metadata.is_symlink() {
-            relative = self.follow(relative)?;
+            let target = self.follow(&relative)?;
+            if relative.starts_with(&target) {
+                return Err(Fault::Loop);
+            }
+            relative = target;
             metadata = fs::metadata(self.path(&relative)).map_err(Fault::Unreadable)?;
         }
         if metadata.is_dir() {
-            pending.push(Pending {
-                relative,
-                ancestors: ancestors.to_vec(),
-            });
+            pending.push(relative);
         } else {
             self.file(relative, &metadata);
         }
         Ok(())
     }
 
-    /// The path by which a link's target is opened beneath the root.
-    fn follow(&self, link: PathBuf) -> Result<PathBuf, Fault> {
-        let path = self.path(&link);
-        let target = path.canonicalize().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Fault::DanglingLink,
-            _ => Fault::Unreadable(error),
-        })?;
+    /// Where beneath the root a link ends, by a path that has no links in it.
+    fn follow(&self, link: &Path) -> Result<PathBuf, Fault> {
+        let target = self
+            .path(link)
+            .canonicalize()
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => Fault::DanglingLink,
+                _ => Fault::Unreadable(error),
+            })?;
         let root = self.root.path().canonicalize().map_err(Fault::Unreadable)?;
-        let beneath = target
-            .strip_prefix(&root)
-            .map_err(|_| Fault::LeavesRoot(target.clone()))?;
-        let is_absolute = fs::read_link(&path)
-            .map_err(Fault::Unreadable)?
-            .is_absolute();
-        // The kernel refuses absolute links beneath a root, also those that lead back into it.
-        Ok(if is_absolute {
-            beneath.to_owned()
-        } else {
-            link
-        })
+        match target.strip_prefix(&root) {
+            Ok(beneath) => Ok(beneath.to_owned()),
+            Err(_) => Err(Fault::LeavesRoot(target)),
+        }
     }
 
     /// The files of the layout in the folder `relative` that mean something; others are allowed there and ignored.
     fn layout_files(&mut self, relative: &Path) -> io::Result<Vec<(Box<Path>, Identity)>> {
-        let folder = self.path(relative);
         let mut names: Vec<PathBuf> = ["index.json", "manifest.json", "oci-layout"]
             .map(PathBuf::from)
             .into();
-        for algorithm in subfolders(&folder.join("blobs"))? {
-            let blobs = Path::new("blobs").join(&algorithm);
-            for entry in fs::read_dir(folder.join(&blobs))? {
-                names.push(blobs.join(entry?.file_name()));
+        for algorithm in self.layout_folder(relative, Path::new("blobs"))? {
+            if self.path(relative).join(&algorithm).is_dir() {
+                names.extend(self.layout_folder(relative, &algorithm)?);
             }
         }
         let mut listing = Vec::new();
@@ -206,29 +187,48 @@ impl<'r> Walk<'r> {
             match self.layout_file(&relative.join(&name)) {
                 Ok(Some(identity)) => listing.push((name.into_boxed_path(), identity)),
                 Ok(None) => {}
-                Err(fault) => self.problem(&folder.join(&name), &fault),
+                Err(fault) => self.problem(&self.path(relative).join(&name), &fault),
             }
         }
         Ok(listing)
     }
 
+    /// What lies in the folder `name` of a layout; nothing if that is not there or may not be followed.
+    fn layout_folder(&mut self, relative: &Path, name: &Path) -> io::Result<Vec<PathBuf>> {
+        let path = self.path(relative).join(name);
+        if let Err(fault) = self.check_link(&relative.join(name)) {
+            self.problem(&path, &fault);
+            return Ok(Vec::new());
+        }
+        match fs::read_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            entries => entries?
+                .map(|entry| Ok(name.join(entry?.file_name())))
+                .collect(),
+        }
+    }
+
     /// The identity of a file of a layout; `None` if it is none, or is not there (a moment later).
     fn layout_file(&self, relative: &Path) -> Result<Option<Identity>, Fault> {
-        let path = self.path(relative);
-        let metadata = match fs::symlink_metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            metadata => metadata.map_err(Fault::Unreadable)?,
-        };
-        if !metadata.is_symlink() {
-            return Ok(metadata.is_file().then(|| Identity::of(&metadata)));
+        self.check_link(relative)?;
+        match fs::metadata(self.path(relative)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            metadata => {
+                let metadata = metadata.map_err(Fault::Unreadable)?;
+                Ok(metadata.is_file().then(|| Identity::of(&metadata)))
+            }
         }
-        // The files of a layout are opened by their names in it, so none may be named by another path.
-        let target = self.follow(relative.to_owned())?;
-        if target != relative {
-            return Err(Fault::LeavesRoot(target));
+    }
+
+    /// The files of a layout are opened by their names in it: a link among them may not leave the
+    /// root, and not lead back into it by an absolute path, which the kernel refuses as well.
+    fn check_link(&self, relative: &Path) -> Result<(), Fault> {
+        match fs::read_link(self.path(relative)) {
+            // No link.
+            Err(_) => Ok(()),
+            Ok(target) if target.is_absolute() => Err(Fault::LeavesRoot(target)),
+            Ok(_) => self.follow(relative).map(drop),
         }
-        let metadata = fs::metadata(&path).map_err(Fault::Unreadable)?;
-        Ok(metadata.is_file().then(|| Identity::of(&metadata)))
     }
 
     /// Sockets, devices and the like are no files that anyone meant to be served.
@@ -244,13 +244,10 @@ impl<'r> Walk<'r> {
     }
 
     fn problem(&mut self, path: &Path, fault: &Fault) {
-        self.problems.push(Problem::new(path, fault));
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(Problem::new(path, fault));
+        }
     }
-}
-
-fn identity_of_folder(metadata: &fs::Metadata) -> FolderIdentity {
-    use std::os::unix::fs::MetadataExt;
-    (metadata.dev(), metadata.ino())
 }
 
 fn is_ignored(name: &str) -> bool {
@@ -267,16 +264,10 @@ fn is_layout(folder: &Path) -> bool {
         && (folder.join("blobs").is_dir() || folder.join("oci-layout").is_file())
 }
 
-fn subfolders(folder: &Path) -> io::Result<Vec<std::ffi::OsString>> {
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.path().is_dir() {
-            names.push(entry.file_name());
-        }
-    }
-    Ok(names)
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE)
+    )
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Archive;
-use super::blobs::BlobMap;
+use super::blobs::{BlobMap, Located};
 use super::names::{self, Names};
 use crate::archive::{Document, Image, Problem, Repository as Key};
-use crate::content::{Content, Copy};
+use crate::content::Content;
 use crate::digest::Digest;
 use crate::oci::{Host, MediaType, Name, Tag, version};
 
@@ -94,6 +94,28 @@ impl Snapshot {
         })
     }
 
+    /// The names to ask for the repositories of this host, where `ns` names one, or of all; in byte order.
+    pub fn names(&self, ns: Option<&Host>) -> Vec<&str> {
+        let mut names: Vec<&str> = match ns {
+            None => self
+                .repositories
+                .iter()
+                .filter_map(|repository| repository.shown.as_deref())
+                .collect(),
+            Some(_) => {
+                let of_host = self
+                    .repositories
+                    .iter()
+                    .filter(|repository| repository.key.host.as_ref() == ns);
+                of_host
+                    .map(|repository| repository.key.path.as_str())
+                    .collect()
+            }
+        };
+        names.sort_unstable();
+        names
+    }
+
     /// All archives, sorted by root and path.
     pub fn archives(&self) -> &[Arc<Archive>] {
         &self.archives
@@ -169,10 +191,10 @@ impl<'s> View<'s> {
         self.repository.images.iter().map(with_archive)
     }
 
-    /// Whether an image of this repository reaches `digest`: what does not is not served here.
-    pub fn reaches(&self, digest: &Digest) -> bool {
+    /// The length of `digest`, if an image of this repository reaches it: what does not is not served here.
+    fn size_of(&self, digest: &Digest) -> Option<u64> {
         let mut last: Option<(usize, Option<u32>)> = None;
-        self.repository.images.iter().any(|at| {
+        self.repository.images.iter().find_map(|at| {
             let found = &self.snapshot.archives[at.archive].found;
             // The images of one archive stand together, and share its table of digests.
             let position = match last {
@@ -180,43 +202,69 @@ impl<'s> View<'s> {
                 _ => found.position(digest),
             };
             last = Some((at.archive, position));
-            position.is_some_and(|position| found.images[at.image].reaches(position))
+            let position = position.filter(|position| found.images[at.image].reaches(*position))?;
+            Some(found.sizes[position as usize])
         })
+    }
+
+    /// The copies of `digest` that are `size` bytes long, the most trusted ones first: those of archives
+    /// that put images here, those of archives whose images hold it, and then what merely lies somewhere
+    /// under its name.
+    fn copies(&self, digest: &Digest, size: u64) -> Vec<Located> {
+        let is_ours = |archive: usize| {
+            self.repository
+                .images
+                .iter()
+                .any(|image| image.archive == archive)
+        };
+        let trust = |located: &Located| {
+            let holds = self.snapshot.archives[located.archive]
+                .found
+                .position(digest)
+                .is_some();
+            match (is_ours(located.archive), holds) {
+                (true, true) => 0,
+                (_, true) => 1,
+                (_, false) => 2,
+            }
+        };
+        let mut copies: Vec<Located> = self
+            .snapshot
+            .blobs
+            .copies(digest)
+            .filter(|located| located.copy.claim().len() == size)
+            .collect();
+        if copies.len() > 1 {
+            copies.sort_by_cached_key(trust);
+        }
+        copies
     }
 
     /// The manifest or index `digest`.
     pub fn manifest(&self, digest: &Digest) -> Option<Manifest> {
-        if !self.reaches(digest) {
-            return None;
-        }
+        let size = self.size_of(digest)?;
         let mut media_type = None;
-        let mut copies = Vec::new();
-        // Another archive may hold what this one lacks.
-        for located in self.snapshot.blobs.copies(digest) {
-            let archive = &self.snapshot.archives[located.archive];
-            if let Some(document) = archive.found.document(digest) {
-                media_type.get_or_insert_with(|| document.media_type.clone());
-                copies.push(located.copy);
-            }
-        }
+        let mut copies = self.copies(digest, size);
+        // Another archive may hold what this one lacks; where it was not read as a document it was not hashed.
+        copies.retain(|located| {
+            let document = self.snapshot.archives[located.archive]
+                .found
+                .document(digest);
+            let known = document.map(|document| &document.media_type);
+            media_type = media_type.take().or(known.cloned());
+            known.is_some()
+        });
         Some(Manifest {
             media_type: media_type?,
-            content: content(copies)?,
+            content: content(copies, size),
         })
     }
 
     /// The bytes of the blob `digest`.
     pub fn blob(&self, digest: &Digest) -> Option<Content> {
-        if !self.reaches(digest) {
-            return None;
-        }
-        content(
-            self.snapshot
-                .blobs
-                .copies(digest)
-                .map(|located| located.copy)
-                .collect(),
-        )
+        let size = self.size_of(digest)?;
+        let copies = self.copies(digest, size);
+        (!copies.is_empty()).then(|| content(copies, size))
     }
 
     /// The manifests here whose subject is `digest`, sorted by their own.
@@ -228,9 +276,9 @@ impl<'s> View<'s> {
     }
 }
 
-/// Content that any of `copies` can give: those that agree with the first about the length.
-fn content(mut copies: Vec<Copy>) -> Option<Content> {
-    let length = copies.first()?.claim().len();
-    copies.retain(|copy| copy.claim().len() == length);
-    Some(Content::blob(copies, length))
+fn content(copies: Vec<Located>, size: u64) -> Content {
+    Content::blob(
+        copies.into_iter().map(|located| located.copy).collect(),
+        size,
+    )
 }

@@ -55,11 +55,6 @@ impl Location {
         )
     }
 
-    /// The root beneath which this lies.
-    pub fn root(&self) -> &Arc<Root> {
-        &self.root
-    }
-
     /// The path relative to the root; empty where the root itself is the file.
     pub fn relative(&self) -> &Path {
         &self.relative

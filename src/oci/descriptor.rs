@@ -29,9 +29,6 @@ pub struct Descriptor {
     /// Where else the content may be fetched from. Never followed here.
     #[serde(default, deserialize_with = "or_default")]
     pub urls: Vec<String>,
-    /// The content itself, in base64.
-    #[serde(default)]
-    pub data: Option<String>,
 }
 
 impl Descriptor {

@@ -69,9 +69,10 @@ pub fn answer(snapshot: Option<&Snapshot>, operation: &Operation) -> Reply {
 
 /// Answers `operation` whose content could not be opened.
 pub fn failed(operation: &Operation, error: OpenError) -> Reply {
-    match (&operation.target, error) {
-        (Target::Registry(request), OpenError::Gone | OpenError::Damaged) => request.gone(),
-        (_, error) => unavailable(&format!("{error}; try again")),
+    match &operation.target {
+        Target::Registry(request) => request.failed(error),
+        // Answered from memory, which cannot fail.
+        Target::Ops(_) => unavailable(&error.to_string()),
     }
 }
 

@@ -248,6 +248,22 @@ fn tags_in_byte_order_and_by_page() {
 fn the_catalog_lists_every_repository_once() {
     let all = serde_json::json!(["hello", "packageorigin/oci-distribution-conformance"]);
     assert_eq!(get("/v2/_catalog").json()["repositories"], all);
+    let hub = serde_json::json!([
+        "library/hello",
+        "packageorigin/oci-distribution-conformance"
+    ]);
+    assert_eq!(get("/v2/_catalog?ns=docker.io").json()["repositories"], hub);
+    assert_eq!(
+        get("/v2/_catalog?ns=ghcr.io").json()["repositories"],
+        serde_json::json!([])
+    );
+    let next = get("/v2/_catalog?ns=docker.io&n=1")
+        .header("link")
+        .to_owned();
+    assert_eq!(
+        next,
+        "</v2/_catalog?n=1&last=library/hello&ns=docker.io>; rel=\"next\""
+    );
     let first = get("/v2/_catalog?n=1");
     assert_eq!(first.json()["repositories"], serde_json::json!(["hello"]));
     assert_eq!(
@@ -368,6 +384,8 @@ fn conditions() {
     assert_eq!(unmodified.header("content-type"), "");
     check(&[("if-none-match", &format!("\"x\", W/{tag}"))], 304);
     check(&[("if-none-match", "*")], 304);
+    check(&[("if-none-match", "\"x\""), ("if-none-match", &tag)], 304);
+    check(&[("if-match", "\"x\""), ("if-match", &tag)], 200);
     check(&[("if-none-match", "\"x\"")], 200);
     check(&[("if-none-match", &tag), ("range", "bytes=0-1")], 304);
     check(&[("if-match", &tag)], 200);

@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue, Method, request};
 
 use super::Reply;
 use crate::catalog::{Snapshot, View};
+use crate::content::OpenError;
 use crate::oci::Name;
 use error::Failure;
 use route::{Endpoint, Route};
@@ -48,31 +49,42 @@ impl Request {
     }
 
     pub(super) fn answer(&self, snapshot: Option<&Snapshot>, is_head: bool) -> Reply {
-        let mut reply = match &self.route {
+        self.complete(match &self.route {
             Ok(route) => self
                 .respond(route, snapshot, is_head)
                 .unwrap_or_else(|failure| failure.reply()),
             Err(failure) => failure.reply(),
-        };
-        let headers = reply.headers_mut();
-        headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
-        if let Ok(Route { ns: Some(ns), .. }) = &self.route {
-            super::set(headers, NAMESPACE, ns.as_str());
-        }
-        reply
+        })
     }
 
-    /// The answer when no archive that held the content can be opened any more.
-    pub(super) fn gone(&self) -> Reply {
-        let failure = match self.route.as_ref().map(|route| &route.endpoint) {
+    /// The answer when the content could not be opened.
+    pub(super) fn failed(&self, error: OpenError) -> Reply {
+        self.complete(match error {
+            OpenError::Gone | OpenError::Damaged => self.gone().reply(),
+            error => super::unavailable(&format!("{error}; try again")),
+        })
+    }
+
+    /// What no archive holds any more.
+    fn gone(&self) -> Failure {
+        match self.route.as_ref().map(|route| &route.endpoint) {
             Ok(Endpoint::Blob { reference, .. }) => Failure::BlobUnknown(reference.to_string()),
             Ok(Endpoint::Manifest { reference, .. }) => {
                 Failure::ManifestUnknown(reference.to_string())
             }
             // Everything else is answered from memory.
             _ => Failure::NoEndpoint,
-        };
-        failure.reply()
+        }
+    }
+
+    /// Adds what every answer of the registry has.
+    fn complete(&self, mut reply: Reply) -> Reply {
+        let headers = reply.headers_mut();
+        headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+        if let Ok(Route { ns: Some(ns), .. }) = &self.route {
+            super::set(headers, NAMESPACE, ns.as_str());
+        }
+        reply
     }
 
     fn respond(
@@ -82,11 +94,10 @@ impl Request {
         is_head: bool,
     ) -> Result<Reply, Failure> {
         let Route { endpoint, ns } = route;
-        if let Endpoint::Ping = endpoint {
-            return Ok(respond::ping());
-        }
-        let Some(snapshot) = snapshot else {
-            return Ok(super::unavailable("the archives are being read; try again"));
+        let snapshot = match (endpoint, snapshot) {
+            (Endpoint::Ping, _) => return Ok(respond::ping()),
+            (_, Some(snapshot)) => snapshot,
+            (_, None) => return Ok(super::unavailable("the archives are being read; try again")),
         };
         let find = |name: &Name| -> Result<View<'_>, Failure> {
             snapshot
@@ -95,7 +106,7 @@ impl Request {
         };
         match endpoint {
             Endpoint::Ping => Ok(respond::ping()),
-            Endpoint::Catalog(page) => Ok(respond::catalog(snapshot, page)),
+            Endpoint::Catalog(page) => Ok(respond::catalog(snapshot, page, ns.as_ref())),
             Endpoint::Tags { name, page } => {
                 Ok(respond::tags(find(name)?, name, page, ns.as_ref()))
             }

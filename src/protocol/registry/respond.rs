@@ -26,8 +26,8 @@ const SHORT: HeaderValue = HeaderValue::from_static("public, max-age=10");
 pub(super) struct Conditions {
     range: Option<HeaderValue>,
     if_range: Option<HeaderValue>,
-    if_match: Option<HeaderValue>,
-    if_none_match: Option<HeaderValue>,
+    if_match: Option<String>,
+    if_none_match: Option<String>,
 }
 
 impl Conditions {
@@ -38,10 +38,20 @@ impl Conditions {
             range: get(header::RANGE)
                 .filter(|_| head.headers.get_all(header::RANGE).iter().count() == 1),
             if_range: get(header::IF_RANGE),
-            if_match: get(header::IF_MATCH),
-            if_none_match: get(header::IF_NONE_MATCH),
+            if_match: list(&head.headers, &header::IF_MATCH),
+            if_none_match: list(&head.headers, &header::IF_NONE_MATCH),
         }
     }
+}
+
+/// A list that may stand on several lines.
+fn list(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let lines: Vec<&str> = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .collect();
+    (!lines.is_empty()).then(|| lines.join(","))
 }
 
 /// `GET /v2/`: this is a registry.
@@ -50,16 +60,13 @@ pub(super) fn ping() -> Reply {
 }
 
 /// `GET /v2/_catalog`: every repository once, by the name to ask for it.
-pub(super) fn catalog(snapshot: &Snapshot, page: &Page) -> Reply {
-    let mut names: Vec<&str> = snapshot
-        .repositories()
-        .filter_map(|view| view.repository().shown.as_deref())
-        .collect();
-    names.sort_unstable();
+pub(super) fn catalog(snapshot: &Snapshot, page: &Page, ns: Option<&Host>) -> Reply {
+    let names = snapshot.names(ns);
     let (names, more) = page.of(&names);
     let mut reply = document(&json!({"repositories": names}));
     if let (true, Some(last)) = (more, names.last()) {
-        link_next(&mut reply, "/v2/_catalog", page, last, &[]);
+        let ns: Vec<_> = ns.map(|ns| ("ns", ns.as_str())).into_iter().collect();
+        link_next(&mut reply, "/v2/_catalog", page, last, &ns);
     }
     reply
 }
@@ -180,12 +187,17 @@ fn content(
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned)
     };
-    if text(&conditions.if_match).is_some_and(|list| !conditional::any_matches(&list, &tag, false))
+    if conditions
+        .if_match
+        .as_ref()
+        .is_some_and(|list| !conditional::any_matches(list, &tag, false))
     {
         return Err(Failure::PreconditionFailed);
     }
-    let mut reply = if text(&conditions.if_none_match)
-        .is_some_and(|list| conditional::any_matches(&list, &tag, true))
+    let mut reply = if conditions
+        .if_none_match
+        .as_ref()
+        .is_some_and(|list| conditional::any_matches(list, &tag, true))
     {
         not_modified()
     } else {

@@ -298,7 +298,11 @@ fn links_that_go_round() {
     );
     for (name, target, says) in [
         ("self.tar", "self.tar", "it cannot be read: "),
-        ("nowhere.tar", "missing.tar", "it is a link that leads nowhere"),
+        (
+            "nowhere.tar",
+            "missing.tar",
+            "it is a link that leads nowhere",
+        ),
     ] {
         let shelf = Shelf::new();
         symlink(target, shelf.path().join(name)).expect("a link");
