@@ -199,8 +199,8 @@ fn place_at_subjects<'d>(
                 .and_then(|subject| holders.get(subject))
                 .into_iter()
                 .flatten();
-            let names = hosts.filter_map(|host| named.get(*host)).flatten();
-            let places: BTreeSet<ImageName> = names
+            let theirs = hosts.filter_map(|host| named.get(*host)).flatten();
+            let places: BTreeSet<ImageName> = theirs
                 .map(|name| ImageName {
                     tag: None,
                     ..name.clone()

@@ -88,10 +88,13 @@ pub struct Printable<'t>(pub &'t str);
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for character in self.0.chars() {
-            if character.is_control() {
-                write!(f, "{}", character.escape_default())?;
-            } else {
+            // Marks that reorder text are no control characters, and deceive as well.
+            let is_plain = !character.is_control()
+                && !matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}');
+            if is_plain {
                 write!(f, "{character}")?;
+            } else {
+                write!(f, "{}", character.escape_default())?;
             }
         }
         Ok(())

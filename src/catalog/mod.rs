@@ -197,18 +197,18 @@ fn read_changed(candidates: Vec<Candidate>, known: &[Arc<Archive>]) -> Vec<Arc<A
         })
         .collect();
     let is_kept =
-        |before: &Option<&Arc<Archive>>| before.is_some_and(|archive| !archive.is_unsettled);
+        |before: Option<&Arc<Archive>>| before.is_some_and(|archive| !archive.is_unsettled);
     let changed: Vec<Candidate> = candidates
         .into_iter()
         .zip(&before)
-        .filter(|(_, before)| !is_kept(before))
+        .filter(|(_, before)| !is_kept(**before))
         .map(|(changed, _)| changed)
         .collect();
     let mut read = read_all(&changed).into_iter();
     before
         .into_iter()
         .filter_map(|before| {
-            if is_kept(&before) {
+            if is_kept(before) {
                 return before.cloned();
             }
             let again = read.next()?;

@@ -13,11 +13,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::text::{count, size};
-use super::{Failure, catalog, say};
+use super::{Failure, catalog};
 use crate::catalog::{Catalog, Event, Problem, Severity, Snapshot};
 use crate::config::{self, Listen};
 use crate::content::{Content, OpenError, Opened};
-use crate::observe::AccessLog;
+use crate::observe::Log;
 use crate::protocol::{self, Operation, Reply};
 use crate::transport::{self, listen};
 
@@ -39,53 +39,66 @@ pub(super) fn run(config: config::Serve) -> Result<(), Failure> {
 }
 
 async fn serve(config: config::Serve) -> Result<(), Failure> {
-    raise_descriptor_limit();
+    let descriptors = raise_descriptor_limit();
     let (listeners, address) = bind(&config.listen).map_err(Failure::Start)?;
-    let stop = stop_signal().map_err(Failure::Start)?;
+    // From here on whoever reads standard error slowly must not hold anything up.
+    let (log, writer) = Log::to_stderr();
+    let stop = stop_signal(log.clone()).map_err(Failure::Start)?;
     let (first, published) = watch::channel(false);
-    let pull_address = address.clone();
+    let talk = Talk {
+        log: log.clone(),
+        address: address.clone(),
+    };
     let listener = Box::new(move |event: &Event<'_>| {
         let Event::Published {
             snapshot,
             new_problems,
         } = event;
-        if first.send_replace(true) {
-            say(&format!("Changed: now {}", summary(snapshot)));
-        } else {
-            say(&format!("Serving {}", summary(snapshot)));
-            say(&what_to_paste(snapshot, &pull_address));
-        }
-        say_problems(new_problems);
+        let is_first = !first.send_replace(true);
+        talk.published(snapshot, new_problems, is_first);
     });
     let catalog = Arc::new(catalog(&config.catalog, listener)?);
-    say(&address_line(&config.listen, &address, listeners.len()));
+    log.say(&address_line(&config.listen, &address, listeners.len()));
     keep_fresh(Arc::clone(&catalog), config.refresh).map_err(Failure::Start)?;
-    let (log, writer) = AccessLog::to_stderr();
     let server = Server { catalog, published };
     let handle = move |head| server.clone().handle(head);
-    let cut = transport::serve(listeners, handle, log, stop, config.drain).await;
+    let cut = transport::serve(
+        listeners,
+        handle,
+        log.clone(),
+        stop,
+        config.drain,
+        descriptors,
+    )
+    .await;
     if cut > 0 {
-        say(&format!(
-            "{} after {:?} of waiting",
-            count(cut, "connection was cut", "connections were cut"),
+        let connections = count(cut, "connection was cut", "connections were cut");
+        log.say(&format!(
+            "{connections} after {:?} of waiting",
             config.drain
         ));
     }
+    drop(log);
     writer.close();
     Ok(())
 }
 
-/// Takes as many descriptors as the system allows: the usual soft limit is fewer than the connections that are taken.
-fn raise_descriptor_limit() {
+/// Takes as many descriptors as the system allows, and gives their number: the usual soft limit is
+/// fewer than the connections that are taken.
+fn raise_descriptor_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
-    // What is refused leaves things as they were.
-    let _ = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        },
-    );
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let allowed = if setrlimit(Resource::Nofile, raised).is_ok() {
+        limit.maximum
+    } else {
+        limit.current
+    };
+    allowed
+        .and_then(|allowed| usize::try_from(allowed).ok())
+        .unwrap_or(usize::MAX)
 }
 
 /// Answers requests.
@@ -177,20 +190,20 @@ fn keep_fresh(catalog: Arc<Catalog>, refresh: Duration) -> anyhow::Result<()> {
 }
 
 /// Ends at the first signal to stop; the second one ends the program, as it would without us.
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+fn stop_signal(log: Log) -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
-    Ok(async move {
+    let mut signaled = async move || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        say("Stopping; transfers may end. Once more to stop at once");
+    };
+    Ok(async move {
+        signaled().await;
+        log.say("Stopping; transfers may end. Once more to stop at once");
         tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            signaled().await;
             #[expect(clippy::exit, reason = "the user does not want to wait")]
             std::process::exit(130);
         });
@@ -304,10 +317,11 @@ fn what_to_paste(snapshot: &Snapshot, address: &str) -> String {
     let images = snapshot.repositories().filter_map(|view| {
         let name = view.repository().shown.clone()?;
         let tags = view.tags_by_version();
-        let tag = tags
-            .iter()
+        // Clients refuse to ask for other tags.
+        let tags = || tags.iter().filter(|tag| tag.is_strict());
+        let tag = tags()
             .find(|tag| tag.as_str() == "latest")
-            .or(tags.first())?;
+            .or_else(|| tags().next())?;
         let runs = view
             .tagged(tag)
             .is_some_and(|image| !image.platforms.is_empty());
@@ -324,11 +338,26 @@ fn what_to_paste(snapshot: &Snapshot, address: &str) -> String {
     }
 }
 
-fn say_problems(problems: &[&Problem]) {
-    for problem in problems
-        .iter()
-        .filter(|problem| problem.severity > Severity::Note)
-    {
-        say(&problem.to_string());
+/// Tells people what is served, through the log.
+struct Talk {
+    log: Log,
+    /// Where clients reach the server.
+    address: String,
+}
+
+impl Talk {
+    fn published(&self, snapshot: &Snapshot, new_problems: &[&Problem], is_first: bool) {
+        if is_first {
+            self.log.say(&format!("Serving {}", summary(snapshot)));
+            self.log.say(&what_to_paste(snapshot, &self.address));
+        } else {
+            self.log.say(&format!("Changed: now {}", summary(snapshot)));
+        }
+        for problem in new_problems
+            .iter()
+            .filter(|problem| problem.severity > Severity::Note)
+        {
+            self.log.say(&problem.to_string());
+        }
     }
 }

@@ -91,7 +91,7 @@ impl http_body::Body for Body {
 
 /// Reads the next bytes of `extent` where blocking is allowed.
 async fn read(mut extent: Extent, pool: BufferPool) -> io::Result<(Extent, Bytes)> {
-    let mut buffer = pool.take().await;
+    let mut buffer = pool.take();
     let read = tokio::task::spawn_blocking(move || {
         let length = extent.read(buffer.space())?;
         Ok((extent, buffer.filled(length)))

@@ -7,17 +7,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Large enough that the hop to a blocking thread costs little beside the copying.
 const SIZE: usize = 256 << 10;
-/// At most this many are in use, 256 MiB of them; whoever wants one more waits. A client that takes no
-/// bytes holds one until it is given up.
-const MAX_IN_USE: usize = 1024;
+/// At most this many are in use.
+const MAX_IN_USE: usize = 256;
+/// What there is when they are: clients that take no bytes hold theirs, and must not stop all others.
+/// There is one for each connection at most.
+const SMALL_SIZE: usize = 16 << 10;
 /// This many are kept for the next reader; the rest goes back to the system.
 const MAX_IDLE: usize = 16;
+
+/// The buffers that wait for the next reader.
+type Idle = Arc<Mutex<Vec<Box<[u8]>>>>;
 
 /// All buffers of the server.
 #[derive(Clone)]
 pub(super) struct BufferPool {
     permits: Arc<Semaphore>,
-    idle: Arc<Mutex<Vec<Box<[u8]>>>>,
+    idle: Idle,
 }
 
 impl BufferPool {
@@ -28,21 +33,25 @@ impl BufferPool {
         }
     }
 
-    /// A buffer, as soon as there is one.
-    pub(super) async fn take(&self) -> Buffer {
-        // The semaphore is never closed.
-        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
+    /// A buffer; a small one if all others are in use.
+    pub(super) fn take(&self) -> Buffer {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            return Buffer {
+                space: vec![0; SMALL_SIZE].into(),
+                length: 0,
+                pooled: None,
+            };
+        };
         let idle = self
             .idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
-        let space = idle.unwrap_or_else(|| vec![0; SIZE].into_boxed_slice());
+        let space = idle.unwrap_or_else(|| vec![0; SIZE].into());
         Buffer {
             space,
             length: 0,
-            idle: Arc::clone(&self.idle),
-            permit,
+            pooled: Some((Arc::clone(&self.idle), permit)),
         }
     }
 }
@@ -51,9 +60,8 @@ impl BufferPool {
 pub(super) struct Buffer {
     space: Box<[u8]>,
     length: usize,
-    idle: Arc<Mutex<Vec<Box<[u8]>>>>,
-    #[expect(dead_code, reason = "held for what dropping it does")]
-    permit: Option<OwnedSemaphorePermit>,
+    /// Where it goes back to, and the permit that it holds until then; `None` for a small one.
+    pooled: Option<(Idle, OwnedSemaphorePermit)>,
 }
 
 impl Buffer {
@@ -77,9 +85,34 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < MAX_IDLE {
-            idle.push(std::mem::take(&mut self.space));
+        if let Some((idle, _)) = &self.pooled {
+            let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+            if idle.len() < MAX_IDLE {
+                idle.push(std::mem::take(&mut self.space));
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_comes_late_gets_a_small_one() {
+        let pool = BufferPool::new();
+        let taken: Vec<Buffer> = (0..MAX_IN_USE).map(|_| pool.take()).collect();
+        assert!(taken.iter().all(|buffer| buffer.space.len() == SIZE));
+        assert_eq!(pool.take().space.len(), SMALL_SIZE);
+        drop(taken);
+        assert_eq!(pool.take().space.len(), SIZE);
+        assert!(pool.idle.lock().unwrap().len() <= MAX_IDLE);
+    }
+
+    #[test]
+    fn a_buffer_gives_what_was_read_into_it() {
+        let mut buffer = BufferPool::new().take();
+        buffer.space()[..3].copy_from_slice(b"abc");
+        assert_eq!(buffer.filled(3), "abc");
     }
 }

@@ -11,7 +11,7 @@ mod stall;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::Authority;
@@ -22,17 +22,19 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::content::{Opened, Part};
-use crate::observe::{self, AccessLog, Exchange};
+use crate::observe::{self, Exchange, Log};
 use body::Body;
 use buffers::BufferPool;
 use stall::Watched;
 
-/// At most this many connections are open; more wait in the system's queue.
+/// At most this many connections are open, fewer where descriptors are few; more wait in the system's queue.
 const MAX_CONNECTIONS: usize = 4096;
+/// How long connections that are cut may take to notice.
+const CUTTING: Duration = Duration::from_secs(1);
 /// How long a client may take for the head of a request, and be idle between two.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a client may take no byte of an answer.
@@ -42,48 +44,59 @@ const MAX_HEAD: usize = 128 << 10;
 /// The first and the longest pause after accepting failed: the cause (descriptors used up) takes a while to go.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// Serves on `listeners` what `handle` answers to the heads of requests, until `stop` ends; then takes no new connection and lets open transfers
-/// end, for `drain` at most. Gives the number of connections that were cut.
+/// Serves on `listeners` what `handle` answers to the heads of requests, until `stop` ends; then takes
+/// no new connection and lets open transfers end, for `drain` at most. Of the `descriptors` that the process
+/// may have, connections leave some for files. Gives the number of connections that were cut.
 pub async fn serve<H, F>(
     listeners: Vec<TcpListener>,
     handle: H,
-    log: AccessLog,
+    log: Log,
     stop: impl Future<Output = ()>,
     drain: Duration,
+    descriptors: usize,
 ) -> usize
 where
     H: Fn(request::Parts) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Opened>> + Send + 'static,
 {
+    // Each connection may have a file open, and the program has some of its own.
+    let connections = (descriptors.saturating_sub(32) / 2).clamp(1, MAX_CONNECTIONS);
+    let (cut, is_cut) = watch::channel(());
+    let permits = Arc::new(Semaphore::new(connections));
     let server = Server {
         handle,
         log,
         pool: BufferPool::new(),
-        permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+        permits: Arc::clone(&permits),
+        is_cut,
     };
     let graceful = Arc::new(GracefulShutdown::new());
     let mut accepting = JoinSet::new();
     for listener in listeners {
         accepting.spawn(server.clone().accept(listener, Arc::clone(&graceful)));
     }
+    drop(server);
     stop.await;
     accepting.shutdown().await;
-    let open = || MAX_CONNECTIONS - server.permits.available_permits();
-    let Some(graceful) = Arc::into_inner(graceful) else {
-        return open();
-    };
-    match tokio::time::timeout(drain, graceful.shutdown()).await {
-        Ok(()) => 0,
-        Err(_) => open(),
+    if let Some(graceful) = Arc::into_inner(graceful) {
+        let _ = tokio::time::timeout(drain, graceful.shutdown()).await;
     }
+    let open = connections - permits.available_permits();
+    // Dropped, it tells the connections that are left to end; their records are complete then.
+    drop(cut);
+    let all = u32::try_from(connections).unwrap_or(u32::MAX);
+    let _ = tokio::time::timeout(CUTTING, permits.acquire_many(all)).await;
+    open
 }
 
 #[derive(Clone)]
 struct Server<H> {
     handle: H,
-    log: AccessLog,
+    log: Log,
     pool: BufferPool,
     permits: Arc<Semaphore>,
+    /// Ends when connections are to be cut.
+    is_cut: watch::Receiver<()>,
 }
 
 impl<H, F> Server<H>
@@ -122,6 +135,7 @@ where
         // Heads are small and must not wait for more; a failure only costs time.
         let _ = stream.set_nodelay(true);
         let stream = TokioIo::new(Watched::new(stream, WRITE_TIMEOUT));
+        let mut is_cut = self.is_cut.clone();
         let service = service_fn(move |request| {
             let server = self.clone();
             async move { Ok::<_, std::convert::Infallible>(server.respond(request, client).await) }
@@ -134,24 +148,28 @@ where
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // How it ended is told by the records of its requests.
-            let _ = connection.await;
+            tokio::select! {
+                _ = connection => {}
+                _ = is_cut.changed() => {}
+            }
             drop(permit);
         });
     }
 
     async fn respond(self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
-        let began = Instant::now();
         // No endpoint takes a body: hyper discards it.
         let (head, _) = request.into_parts();
-        let record = record(&head, client);
+        let exchange = Exchange::new(record(&head, client), self.log);
         let response = if names_one_host(&head) {
             (self.handle)(head).await
         } else {
             bad_request()
         };
         let (head, content) = response.into_parts();
-        let length = content.parts.iter().map(Part::len).sum();
-        let exchange = Exchange::new(record, began, head.status.as_u16(), length, self.log);
+        exchange.answered(
+            head.status.as_u16(),
+            content.parts.iter().map(Part::len).sum(),
+        );
         Response::from_parts(head, Body::new(content, Arc::new(exchange), self.pool))
     }
 }
