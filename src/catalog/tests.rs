@@ -442,3 +442,99 @@ fn a_scan_passes_over_what_is_not_meant() {
         .collect();
     assert_eq!(severities, [Severity::Warning, Severity::Note]);
 }
+
+#[test]
+fn what_merely_lies_under_a_digest_does_not_replace_what_an_image_holds() {
+    for stray in [&b"bad"[..], b"BYTES IN NO IMAGE"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("a"), folder.path().join("b"));
+        let mut layout = Layout::at(&second);
+        let layer = layout.blob(b"bytes in an image");
+        layout.image(Some("a/b:1"), "", &json!({"layers": [layer]}));
+        Layout::at(&first).image(Some("c/d:1"), "", &json!({}));
+        let digest = layer["digest"].as_str().unwrap();
+        fs::write(first.join("blobs").join(digest.replace(':', "/")), stray).unwrap();
+        let snapshot = snapshot(folder.path());
+        let view = snapshot.repository(&name("a/b"), None).unwrap();
+        let content = view.blob(&digest.parse().unwrap()).unwrap();
+        assert_eq!(content.len(), 17);
+        let mut bytes = [0; 17];
+        match &mut content.open().unwrap().parts[0] {
+            crate::content::Part::Extent(extent) => extent.read(&mut bytes).unwrap(),
+            crate::content::Part::Memory(_) => panic!("a layer lies in a file"),
+        };
+        assert_eq!(&bytes, b"bytes in an image");
+    }
+}
+
+#[test]
+fn indexes_chained_from_the_inside_are_no_deeper_than_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut layout = Layout::at(folder.path());
+    layout.image(None, "", &json!({}));
+    let mut chain = vec![layout.entries.remove(0)];
+    for _ in 0..3_000 {
+        let child = chain.last().unwrap();
+        let index = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [child]});
+        let entry = layout.blob(index.to_string().as_bytes());
+        chain.push(entry);
+    }
+    let last = chain.last_mut().unwrap();
+    last["annotations"] = json!({"org.opencontainers.image.ref.name": "a/b:1"});
+    fs::write(
+        folder.path().join("index.json"),
+        json!({"manifests": chain}).to_string(),
+    )
+    .unwrap();
+    let snapshot = snapshot(folder.path());
+    assert_eq!(tags(&snapshot, "a/b", None).unwrap(), ["1", "latest"]);
+}
+
+#[test]
+fn folders_that_link_to_each_other_are_walked_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..20).map(|number| format!("f{number}")).collect();
+    for folder_name in &names {
+        let path = folder.path().join(folder_name);
+        Layout::at(&path.join("layout")).image(Some(&format!("a/{folder_name}:1")), "", &json!({}));
+        for other in names.iter().filter(|other| *other != folder_name) {
+            std::os::unix::fs::symlink(format!("../{other}"), path.join(other)).unwrap();
+        }
+    }
+    let snapshot = snapshot(folder.path());
+    assert_eq!(snapshot.repositories().count(), 20);
+    assert_eq!(
+        (snapshot.archives().len(), snapshot.problems()),
+        (20, &[][..])
+    );
+}
+
+#[test]
+fn a_nameless_image_keeps_latest_beside_what_is_about_it() {
+    // The digests differ from round to round, so that their order does too.
+    for round in 0..8 {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = folder.path().join("app");
+        let mut layout = Layout::at(&shelf);
+        let about = |digest: &Digest| json!({"subject": {"digest": digest.to_string(), "size": 1}, "annotations": {"round": round.to_string()}});
+        let image = layout.image(
+            None,
+            "",
+            &json!({"annotations": {"round": round.to_string()}}),
+        );
+        let list = layout.image(None, "", &about(&image));
+        let signature = layout.image(None, "", &about(&list));
+        let snapshot = snapshot(folder.path());
+        let view = snapshot.repository(&name("app"), None).unwrap();
+        assert_eq!(view.resolve(&Tag::latest()), Some(&image));
+        let referrers = |digest: &Digest| {
+            view.referrers(digest)
+                .map(|document| document.digest.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (referrers(&image), referrers(&list)),
+            (vec![list.clone()], vec![signature.clone()])
+        );
+    }
+}

@@ -284,3 +284,55 @@ fn an_index_keeps_its_name_though_the_other_half_gives_it_to_one_platform() {
         2
     );
 }
+
+#[test]
+fn two_images_that_claim_one_tag_are_told_and_the_newest_counts() {
+    let (old, new) = (
+        image("old").created("2020-01-01T00:00:00Z"),
+        image("new").created("2025-01-01T00:00:00Z"),
+    );
+    for naming in [Naming::Docker20, Naming::Skopeo] {
+        for images in [[&old, &new], [&new, &old]] {
+            let archive = images
+                .iter()
+                .fold(DockerArchive::new(naming), |archive, image| {
+                    archive.image(image, Some(&["app:1"]))
+                });
+            let list = list(&archive.tree());
+            assert_eq!(
+                tags(&list),
+                [
+                    format!("app {}*", old.digest()),
+                    format!("app:1 {}*", new.digest())
+                ]
+            );
+            let told = problems(&list)
+                .into_iter()
+                .filter(|what| what.contains("`docker.io/library/app:1` is"));
+            assert_eq!(told.count(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_bare_tag_takes_the_repository_that_has_it() {
+    let image = image("two");
+    let docker = DockerArchive::new(Naming::Hybrid)
+        .image(&image, Some(&["app:1", "other:2"]))
+        .tree();
+    let folder = tempfile::tempdir().unwrap();
+    Layout::new()
+        .named(&image, "1")
+        .named(&image, "2")
+        .tree()
+        .write_to(folder.path());
+    let list = list(&docker.replace(
+        "index.json",
+        fs::read(folder.path().join("index.json")).unwrap(),
+    ));
+    let digest = image.digest();
+    assert_eq!(
+        tags(&list),
+        [format!("app:1 {digest}"), format!("other:2 {digest}")]
+    );
+}

@@ -259,6 +259,10 @@ fn stopping_does_not_wait_for_ever() {
     server.signal("INT");
     assert!(server.wait(Duration::from_secs(10)).unwrap().success());
     server.wait_for_stderr("1 connection was cut");
+    assert!(
+        server.stderr().contains("cut short \"slow/1\""),
+        "what was cut is in the log"
+    );
     drop((stream, idle));
     let mut impatient = Setup::new()
         .args(["--drain", "1h", "--packages"])
@@ -389,4 +393,106 @@ fn lists_are_data_and_talk_is_not() {
             .unwrap()
             .ends_with("b.tar")
     );
+}
+
+#[test]
+fn clients_that_take_nothing_do_not_stop_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let (digest, bytes) = large(folder.path());
+    let server = Server::serving(folder.path());
+    let stalled: Vec<TcpStream> = (0..300).map(|_| begin(&server, &digest)).collect();
+    assert!(server.get(&format!("/v2/app/blobs/{digest}")).body == bytes);
+    drop(stalled);
+}
+
+#[test]
+fn a_client_that_leaves_before_its_answer_is_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..1500 {
+        archive(
+            &folder.path().join(format!("{number}.tar")),
+            &format!("app/{number}:1"),
+            &number.to_string(),
+        );
+    }
+    let server = Setup::new()
+        .without_ready()
+        .arg("--packages")
+        .arg(folder.path())
+        .start();
+    let mut stream = server.connect().unwrap();
+    write!(
+        stream,
+        "GET /v2/app/1/manifests/1?early HTTP/1.1\r\nHost: x\r\n\r\n"
+    )
+    .unwrap();
+    drop(stream);
+    // It may have been quick enough: then the answer was written to nobody.
+    let log = server.wait_for_stderr("?early");
+    assert!(log.lines().any(|line| line.contains("?early")), "{log}");
+}
+
+/// A program that does not outlive its test.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Nobody reads what it writes: it serves on, and stops when it is told to.
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    use std::process::{Command, Stdio};
+    let folder = tempfile::tempdir().unwrap();
+    archive(&folder.path().join("a.tar"), "app:1", "a");
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let child = crate::server::command(crate::server::binary())
+        .args([
+            "--listen",
+            &format!("127.0.0.1:{port}"),
+            "--refresh",
+            "50ms",
+            "--packages",
+        ])
+        .arg(folder.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut child = Killed(child);
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )
+        .ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        answer.starts_with("HTTP/1.1 200").then_some(answer)
+    };
+    eventually("it is ready", || get("/readyz").is_some());
+    // More than a pipe holds.
+    let long = "x".repeat(900);
+    for _ in 0..200 {
+        assert!(get(&format!("/v2/app/manifests/1?{long}")).is_some());
+    }
+    archive(&folder.path().join("b.tar"), "other:1", "b");
+    eventually("a new file is served", || {
+        get("/v2/other/manifests/1").is_some()
+    });
+    Command::new("sh")
+        .args(["-c", "kill -TERM \"$1\"", "sh", &child.0.id().to_string()])
+        .status()
+        .unwrap();
+    eventually("it stops", || child.0.try_wait().unwrap().is_some());
 }
