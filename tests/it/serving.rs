@@ -496,3 +496,32 @@ fn a_log_that_nobody_reads_stops_nothing() {
         .unwrap();
     eventually("it stops", || child.0.try_wait().unwrap().is_some());
 }
+
+#[test]
+fn few_descriptors_are_shared_and_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..40 {
+        archive(
+            &folder.path().join(format!("{number}.tar")),
+            &format!("app/{number}:1"),
+            &number.to_string(),
+        );
+    }
+    let server = Setup::new()
+        .program("sh")
+        .args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""])
+        .arg(crate::server::binary())
+        .args(["--refresh", "20ms", "--packages"])
+        .arg(folder.path())
+        .start();
+    let idle: Vec<TcpStream> = (0..100).map(|_| server.connect().unwrap()).collect();
+    // Some scans pass while nobody else gets in.
+    thread::sleep(Duration::from_millis(200));
+    archive(&folder.path().join("new.tar"), "new:1", "new");
+    server.wait_for_stderr("Changed: now 41 repositories");
+    drop(idle);
+    for name in ["app/0", "app/39", "new"] {
+        assert_eq!(server.get(&format!("/v2/{name}/manifests/1")).status, 200);
+    }
+    assert_eq!(server.stderr().matches("Changed").count(), 1);
+}
