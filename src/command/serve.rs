@@ -120,23 +120,22 @@ impl Server {
             )
             .await;
         }
-        let snapshot = self.catalog.snapshot();
-        let reply = protocol::answer(snapshot.as_deref(), &operation);
-        let opened = match open(reply).await {
+        let opened = match open(self.answer(&operation)).await {
             Ok(response) => Ok(response),
             // The file is not what was cataloged: look again, once.
             Err(_) => {
                 self.refresh().await;
-                open(protocol::answer(
-                    self.catalog.snapshot().as_deref(),
-                    &operation,
-                ))
-                .await
+                open(self.answer(&operation)).await
             }
         };
         let response =
             opened.unwrap_or_else(|error| in_memory(protocol::failed(&operation, error)));
         without_body_for_head(response, &operation)
+    }
+
+    /// The answer of this moment. It keeps the sources that it reads from, never the snapshot.
+    fn answer(&self, operation: &Operation) -> Reply {
+        protocol::answer(self.catalog.snapshot().as_deref(), operation)
     }
 
     async fn refresh(&self) {
