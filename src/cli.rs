@@ -42,17 +42,17 @@ pub struct CatalogArgs {
         alias = "package",
         value_name = "PATH",
         help = "Folder with archives, or a single archive; can be given several times \
-                [env: PACKAGEORIGIN_PACKAGES=] [default: the current folder]"
+                [env: PACKAGEORIGIN_PACKAGES] [default: the current folder]"
     )]
     pub packages: Vec<PathBuf>,
     /// The same as --packages PATH
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// Do not give repositories without a tag `latest` one
-    #[arg(long, env = "PACKAGEORIGIN_NO_AUTO_LATEST", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "PACKAGEORIGIN_NO_AUTO_LATEST", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub no_auto_latest: bool,
     /// Leave out tags with a `+`, which version 1.1 of the specification forbids
-    #[arg(long, env = "PACKAGEORIGIN_STRICT_TAGS", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "PACKAGEORIGIN_STRICT_TAGS", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub strict_tags: bool,
 }
 
@@ -67,6 +67,7 @@ pub struct ServeArgs {
         long,
         value_name = "ADDRESS",
         env = "PACKAGEORIGIN_LISTEN",
+        hide_env_values = true,
         default_value = "8080",
         value_delimiter = ','
     )]
@@ -76,6 +77,7 @@ pub struct ServeArgs {
         long,
         value_name = "DURATION",
         env = "PACKAGEORIGIN_REFRESH",
+        hide_env_values = true,
         default_value = "10s"
     )]
     pub refresh: String,
@@ -84,6 +86,7 @@ pub struct ServeArgs {
         long,
         value_name = "DURATION",
         env = "PACKAGEORIGIN_DRAIN",
+        hide_env_values = true,
         default_value = "25s"
     )]
     pub drain: String,

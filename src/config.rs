@@ -15,6 +15,9 @@ pub enum ConfigError {
     /// A path that leads nowhere.
     #[error("`{}` does not exist; name a folder with image archives, as in `packageorigin --packages images`", .0.display())]
     Missing(PathBuf),
+    /// A command behind options, where it is taken for a path.
+    #[error("`{0}` must come first, as in `packageorigin {0} --packages images`")]
+    LateCommand(String),
     /// Started in the root of the file system without being told what to serve.
     #[error("nothing to serve was named, and all of `/` is not meant; use `--packages FOLDER`")]
     WholeSystem,
@@ -25,7 +28,9 @@ pub enum ConfigError {
     #[error("`--listen {0}`: expected PORT, :PORT, HOST:PORT or [IPV6]:PORT")]
     Listen(String),
     /// A duration that cannot be understood.
-    #[error("`--{option} {value}`: expected a duration such as 30s, 10m or 24h30m")]
+    #[error(
+        "`--{option} {value}`: expected a duration with its unit, such as 30s, 10m or 24h30m, or 0"
+    )]
     Duration {
         /// The option.
         option: &'static str,
@@ -161,7 +166,10 @@ fn existing(named: Vec<PathBuf>) -> Result<Vec<PathBuf>, ConfigError> {
         }
     }
     match packages.iter().find(|path| !path.exists()) {
-        Some(missing) => Err(ConfigError::Missing(missing.clone())),
+        Some(missing) => Err(match missing.to_str() {
+            Some(command @ ("list" | "serve")) => ConfigError::LateCommand(command.to_owned()),
+            _ => ConfigError::Missing(missing.clone()),
+        }),
         None => Ok(packages),
     }
 }

@@ -123,11 +123,6 @@ fn name_all(
             named.entry(entry.root.clone()).or_default().insert(name);
         }
     }
-    for name in named.values().flatten() {
-        if let Some(tag) = name.tag.as_ref().filter(|tag| !tag.is_strict()) {
-            problems.add(&Fault::LooseTag(tag.to_string()));
-        }
-    }
     let roots: BTreeSet<&Digest> = entries.iter().map(|entry| &entry.root).collect();
     let holders = graph.holders(roots.iter().copied());
     // What another image holds needs no name of its own.

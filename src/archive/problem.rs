@@ -259,9 +259,12 @@ pub enum Fault {
         /// What the image is.
         found: Digest,
     },
-    /// A tag that v1.1 forbids.
+    /// A tag that v1.1 forbids, and is served all the same.
     #[error("the tag `{0}` has a `+`, which clients such as docker and podman refuse")]
     LooseTag(String),
+    /// A tag that v1.1 forbids, left out because the user wants it so.
+    #[error("the tag `{0}` has a `+` and is left out")]
+    LeftOutTag(String),
     /// Blobs that no archive holds.
     #[error("{image}: {}", missing(*.manifests, *.blobs))]
     Incomplete {
@@ -318,7 +321,7 @@ impl Fault {
     /// How much this matters.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Ignored => Severity::Note,
+            Self::Ignored | Self::LeftOutTag(_) => Severity::Note,
             Self::Loop
             | Self::Manifest(ManifestError::Unsupported(_))
             | Self::EmptyFile
@@ -353,8 +356,8 @@ impl Fault {
             Self::NotAnArchive => {
                 "remove it, or save the image again, as with `docker save -o FILE IMAGE`"
             }
-            Self::Ignored => "nothing to do",
-            Self::Compressed(_) => "decompress it, as with `gzip -d` or `zstd -d`",
+            Self::Ignored | Self::LeftOutTag(_) => "nothing to do",
+            Self::Compressed(_) => "decompress it, as with `gzip -d`, `zstd -d` or `xz -d`",
             Self::NoImages | Self::NoLayout => {
                 "save an image, as with `docker save -o FILE IMAGE`; `docker export` does not make one"
             }

@@ -102,9 +102,20 @@ impl<'a> Shelf<'a> {
         let images: BTreeSet<ImageRef> = named.iter().map(|(image, _)| *image).collect();
         let mut claims: BTreeMap<&Tag, Vec<ImageRef>> = BTreeMap::new();
         for (image, tag) in named {
-            if let Some(tag) = tag.filter(|tag| tag.is_strict() || !options.strict_tags) {
-                claims.entry(tag).or_default().push(*image);
+            let Some(tag) = tag else { continue };
+            if !tag.is_strict() {
+                let leave_out = options.strict_tags;
+                let fault = if leave_out {
+                    Fault::LeftOutTag
+                } else {
+                    Fault::LooseTag
+                }(tag.to_string());
+                problems.push(Problem::new(self.archives[image.archive].path(), &fault));
+                if leave_out {
+                    continue;
+                }
             }
+            claims.entry(tag).or_default().push(*image);
         }
         let tags: BTreeMap<Tag, ImageRef> = claims
             .into_iter()

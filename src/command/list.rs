@@ -96,8 +96,12 @@ fn people(snapshot: &Snapshot) -> String {
     if skipped > 0 {
         let _ = write!(
             text,
-            "\n{} passed over, because they are no archives\n",
-            count(skipped, "file was", "files were")
+            "\nPassed over {} (`--json` names them)\n",
+            count(
+                skipped,
+                "file that is no image archive",
+                "files that are no image archives"
+            )
         );
     }
     text

@@ -200,7 +200,7 @@ fn stop_signal(log: Log) -> anyhow::Result<impl Future<Output = ()>> {
     };
     Ok(async move {
         signaled().await;
-        log.say("Stopping; transfers may end. Once more to stop at once");
+        log.say("Stopping: open transfers may end; a second signal stops at once");
         tokio::spawn(async move {
             signaled().await;
             #[expect(clippy::exit, reason = "the user does not want to wait")]
@@ -333,7 +333,10 @@ fn what_to_paste(snapshot: &Snapshot, address: &str) -> String {
         Some((_, image)) => format!(
             "\n  docker pull {image}\n  podman pull --tls-verify=false {image}\n  ctr images pull --plain-http {image}\n"
         ),
-        None => "\nNo images yet. Save one here, as with `docker save -o app.tar app:1`; it is served as soon as it is found.\n".to_owned(),
+        None => {
+            "\nNo images yet. Save one into the folder, as with `docker save -o app.tar app:1`\n"
+                .to_owned()
+        }
     }
 }
 

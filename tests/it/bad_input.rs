@@ -263,7 +263,7 @@ fn other_files_are_passed_over() {
     }
     let shelf = Shelf::new().with("notes.txt", b"Dear reader");
     let table = run(command(binary()).arg("list").arg(shelf.path()), LIMIT).stdout;
-    assert!(table.contains("1 file was passed over"), "{table}");
+    assert!(table.contains("Passed over 1 file"), "{table}");
 }
 
 #[test]

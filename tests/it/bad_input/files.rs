@@ -200,7 +200,7 @@ fn an_empty_folder() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::serving(folder.path());
     assert_eq!(catalog(&server), Vec::<String>::new());
-    server.wait_for_stderr("No images yet. Save one here, as with `docker save");
+    server.wait_for_stderr("No images yet. Save one into the folder, as with `docker save");
     check_error(&server.get("/v2/any/manifests/latest"), 404, "NAME_UNKNOWN");
     assert!(!server.stderr().contains("error: "), "{}", server.stderr());
     let list = run(command(binary()).arg("list").arg(folder.path()), LIMIT);

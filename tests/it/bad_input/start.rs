@@ -113,7 +113,7 @@ fn bad_values() {
         for value in ["10", "-1s", "soon", "1x", "1h-30m"] {
             let says = [
                 &*format!("--{option} {value}"),
-                "expected a duration such as 30s",
+                "expected a duration with its unit, such as 30s",
             ];
             check_exit(&[&format!("--{option}={value}"), folder], 2, &says);
         }
