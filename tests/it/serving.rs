@@ -428,8 +428,7 @@ fn a_client_that_leaves_before_its_answer_is_logged() {
     .unwrap();
     drop(stream);
     // It may have been quick enough: then the answer was written to nobody.
-    let log = server.wait_for_stderr("?early");
-    assert!(log.lines().any(|line| line.contains("?early")), "{log}");
+    server.wait_for_stderr("?early");
 }
 
 /// A program that does not outlive its test.

@@ -285,6 +285,19 @@ fn what_readers_disagree_about_is_refused() {
 }
 
 #[test]
+fn headers_that_readers_name_differently_are_refused() {
+    refused(&[member(&header("x", b'X', 0), b"")], "Solaris");
+    refused(
+        &[member(&header("index.json/", b'7', 0), b"")],
+        "ends in a slash",
+    );
+    let mut odd = header("index.json", b'0', 0);
+    odd.as_ustar_mut().unwrap().version = *b"  ";
+    odd.set_cksum();
+    refused(&[member(&odd, b"")], "version");
+}
+
+#[test]
 fn numbers() {
     let with_size = |field: [u8; 12]| {
         let mut header = header("a", b'0', 0);
