@@ -27,8 +27,9 @@ pub struct Item {
     /// Names, each `repository:tag`.
     #[serde(default, deserialize_with = "or_default")]
     pub repo_tags: Vec<String>,
+    /// Members, bottom first.
     #[serde(default, deserialize_with = "or_default")]
-    layers: Vec<String>,
+    pub layers: Vec<String>,
     /// By diff ID, or by some writers by digest.
     #[serde(default, deserialize_with = "or_default")]
     layer_sources: BTreeMap<String, LayerSource>,
@@ -44,6 +45,13 @@ struct LayerSource {
 }
 
 impl Item {
+    /// Whether it describes its layers by their digests, not by their diff IDs.
+    pub fn has_sources_by_digest(&self, diff_ids: &[String]) -> bool {
+        self.layer_sources
+            .iter()
+            .any(|(key, source)| source.digest.as_ref() == Some(key) && !diff_ids.contains(key))
+    }
+
     /// Whether the archive says of the plain layer with `diff_id` that its bytes have another digest.
     fn contradicts(&self, diff_id: &Digest) -> bool {
         let source = self.layer_sources.get(&diff_id.to_string());
@@ -63,18 +71,31 @@ impl Item {
 pub struct Config {
     /// Its digest, by which the other half of a hybrid archive knows the image.
     pub digest: Digest,
-    parsed: ImageConfig,
+    /// What it says.
+    pub parsed: ImageConfig,
     stored: Stored,
 }
 
-/// Whether the member `manifest.json` is an array: as an object it is something else.
-pub fn is_manifest(members: &Members, name: &str) -> bool {
+/// What a member `manifest.json` is: two formats call a file so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A list of images: a Docker archive.
+    Array,
+    /// A manifest.
+    Object,
+}
+
+/// What the member `name` is by its first bytes.
+pub fn kind_of_manifest(members: &Members, name: &str) -> Option<Kind> {
     /// Long enough for any white space that a writer may put first.
     const FRONT: u64 = 64;
-    let front = members
-        .locate(name)
-        .and_then(|stored| members.read_front(stored, FRONT));
-    front.is_ok_and(|front| front.trim_ascii_start().first() == Some(&b'['))
+    let stored = members.locate(name).ok()?;
+    let front = members.read_front(stored, FRONT).ok()?;
+    match front.trim_ascii_start().first() {
+        Some(b'[') => Some(Kind::Array),
+        Some(b'{') => Some(Kind::Object),
+        _ => None,
+    }
 }
 
 /// The images that `manifest.json` lists, each for itself: a bad one must not hide the others.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::names::ImageName;
 use super::pending::Unhashed;
+use super::writer::{Format, Writer};
 use crate::content::{Claim, Copy, Source};
 use crate::digest::Digest;
 use crate::oci::media_type::Kind;
@@ -18,6 +19,10 @@ use crate::oci::{MediaType, Platform};
 /// then what it lacks, likewise. What a document refers to is kept as positions, four bytes each.
 #[derive(Debug, Default)]
 pub struct Found {
+    /// How it describes its images; `None` if it describes none.
+    pub format: Option<Format>,
+    /// What wrote it, if that can be told.
+    pub writer: Option<Writer>,
     /// The files, with what lies where in them.
     pub sources: Box<[Arc<Source>]>,
     /// The images.

@@ -16,7 +16,7 @@ use crate::oci::manifest::Body;
 use crate::oci::{Descriptor, ImageConfig, Manifest, MediaType};
 
 /// Manifests and indexes up to this size are read; the specification asks for at least 4 megabytes.
-const MAX_MANIFEST: u64 = 4 << 20;
+pub const MAX_MANIFEST: u64 = 4 << 20;
 /// Configurations up to this size are read.
 pub const MAX_CONFIG: u64 = 8 << 20;
 /// Indexes in indexes are followed this far.
@@ -48,6 +48,8 @@ pub struct Graph<'m> {
     /// Where the bytes lie that claim a digest: the place that is used, then others.
     located: BTreeMap<Digest, Stored>,
     alternates: BTreeMap<Digest, Vec<Stored>>,
+    /// Names that several members have, of which one was picked by its digest.
+    picked: BTreeSet<String>,
     /// Bytes that no member holds: manifests made here, and blobs embedded in manifests.
     memory: BTreeMap<Digest, Bytes>,
     memory_used: usize,
@@ -70,6 +72,7 @@ impl<'m> Graph<'m> {
             pending: BTreeSet::new(),
             located: BTreeMap::new(),
             alternates: BTreeMap::new(),
+            picked: BTreeSet::new(),
             memory: BTreeMap::new(),
             memory_used: 0,
             made: BTreeSet::new(),
@@ -96,6 +99,32 @@ impl<'m> Graph<'m> {
                 }
             }
         }
+    }
+
+    /// Notes that the member `name` is claimed to have `digest`. Where several members have that name, one whose digest
+    /// it is can be told from the others.
+    pub fn locate_member(&mut self, digest: Digest, name: &str, problems: &mut Problems) {
+        match self.members.locate(name) {
+            Ok(stored) => self.locate(digest, stored),
+            Err(Fault::Duplicate) => match self.members.pick(name, &digest) {
+                Some(stored) => {
+                    self.locate(digest, stored);
+                    self.picked.insert(name.to_owned());
+                    problems.add_in(name, &Fault::PickedDuplicate);
+                }
+                // It is told of where all such names are.
+                None => {}
+            },
+            Err(fault) => problems.add_in(name, &fault),
+        }
+    }
+
+    /// The names that several members have of which none was picked.
+    pub fn ambiguous(&self) -> impl Iterator<Item = &'m str> {
+        let picked = &self.picked;
+        self.members
+            .ambiguous()
+            .filter(move |name| !picked.contains(*name))
     }
 
     /// Adds the canonical manifest made for an image whose config was read and whose layers are located.

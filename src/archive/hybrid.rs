@@ -13,6 +13,7 @@ use super::layout::Entry;
 use super::members::Members;
 use super::names::{self, ImageName, Written};
 use super::problem::{Fault, Problems};
+use super::writer::Evidence;
 use crate::digest::Digest;
 
 /// At most this many images of a `manifest.json` are read.
@@ -24,6 +25,7 @@ pub fn join<'m>(
     prefix: &str,
     stored: Vec<Entry>,
     graph: &mut Graph<'m>,
+    evidence: &mut Evidence,
     problems: &mut Problems,
 ) -> Vec<Entry> {
     let name = format!("{prefix}manifest.json");
@@ -43,7 +45,7 @@ pub fn join<'m>(
     let mut join = Join::new(members, prefix, stored, graph, problems);
     for item in items.into_iter().take(MAX_ITEMS) {
         match item {
-            Ok(item) => join.add(&item),
+            Ok(item) => join.add(&item, evidence),
             Err(error) => join.problems.add_in(&name, &Fault::Json(error)),
         }
     }
@@ -121,10 +123,11 @@ impl<'a, 'm> Join<'a, 'm> {
         config
     }
 
-    fn add(&mut self, item: &Item) {
+    fn add(&mut self, item: &Item, evidence: &mut Evidence) {
         let Some(config) = self.config(item) else {
             return;
         };
+        evidence.see_item(item, &config.parsed);
         let known = self
             .by_config
             .get(&config.digest)
@@ -139,19 +142,12 @@ impl<'a, 'm> Join<'a, 'm> {
         for name in names {
             is_named = true;
             if !self.is_held_under(&root, &name) {
-                self.entries.push(Entry {
-                    root: root.clone(),
-                    written: Written::Full(name),
-                    pulled_from: None,
-                });
+                self.entries
+                    .push(Entry::new(root.clone(), Written::Full(name)));
             }
         }
         if !is_named {
-            self.entries.push(Entry {
-                root,
-                written: Written::Nothing,
-                pulled_from: None,
-            });
+            self.entries.push(Entry::new(root, Written::Nothing));
         }
     }
 
@@ -209,9 +205,8 @@ impl<'a, 'm> Join<'a, 'm> {
                 entry.root = made.clone();
                 self.holders.entry(made.clone()).or_default().push(place);
                 self.entries.push(Entry {
-                    root: stored.clone(),
-                    written,
                     pulled_from,
+                    ..Entry::new(stored.clone(), written)
                 });
             }
         }

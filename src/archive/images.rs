@@ -1,20 +1,21 @@
-//! The images of one archive and their names: what its layouts say, put together.
+//! The images of one archive: what its layouts say, put together.
 //!
 //! An archive may hold several layouts in folders of their own, and each may be an OCI layout,
-//! a Docker archive, or both at once (see [`hybrid`]).
+//! a Docker archive, or both at once (see [`hybrid`]), or what skopeo calls a `dir:`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::graph::Graph;
-use super::hybrid;
-use super::keep;
+use super::keep::keep;
 use super::layout::{self, Entry};
 use super::members::Members;
-use super::names::{self, ImageName, Written};
+use super::names::{self, PathName};
+use super::naming::{self, Named};
+use super::node::NodeBody;
 use super::problem::{Fault, Problems};
-use super::{Found, Learned, Location, docker};
+use super::writer::Evidence;
+use super::{Found, Learned, Location, apko, dir, docker, hybrid};
 use crate::digest::Digest;
-use crate::oci::Tag;
 
 /// Finds the images in an archive with these members.
 pub fn find(
@@ -25,39 +26,42 @@ pub fn find(
 ) -> Found {
     let roots = roots(members);
     if roots.is_empty() {
-        // A layer or a backup is a tar as well: only what is called an archive is missed.
-        let path = location.path();
-        let is_meant = path
-            .file_name()
-            .is_some_and(|name| names::is_archive_name(&name.to_string_lossy()));
-        problems.add(if is_meant {
-            &Fault::NoLayout
-        } else {
-            &Fault::Ignored
-        });
+        problems.add(&nothing_found(members, location));
     }
     let mut graph = Graph::new(members, learned);
+    let mut evidence = Evidence::default();
     let mut entries = Vec::new();
-    for Root {
-        prefix,
-        is_layout,
-        is_docker,
-    } in &roots
-    {
-        let stored = if *is_layout {
-            layout::read(members, prefix, &mut graph, problems)
-        } else {
-            Vec::new()
-        };
-        entries.extend(if *is_docker {
-            hybrid::join(members, prefix, stored, &mut graph, problems)
-        } else {
-            stored
-        });
+    for root in &roots {
+        entries.extend(root.read(members, &mut graph, &mut evidence, problems));
+    }
+    for name in graph.ambiguous() {
+        problems.add_in(name, &Fault::Duplicate);
     }
     graph.forget_damaged();
-    let named = name_all(&entries, &graph, derived_name(location).as_ref(), problems);
-    keep::keep(&graph, named, problems)
+    let derived = derived_name(location, evidence.has_dir);
+    let named = naming::name_all(&entries, &graph, derived.as_ref(), problems);
+    take_fallback_tags(&named, &mut graph);
+    Found {
+        format: evidence.format(),
+        writer: evidence.writer(members),
+        ..keep(&graph, named, problems)
+    }
+}
+
+/// Why there is no image in an archive without a layout.
+fn nothing_found(members: &Members, location: &Location) -> Fault {
+    // A layer or a backup is a tar as well: only what is called an archive is missed.
+    let path = location.path();
+    let is_meant = path
+        .file_name()
+        .is_some_and(|name| names::is_archive_name(&name.to_string_lossy()));
+    if members.contains("repositories") {
+        Fault::OldDocker
+    } else if is_meant {
+        Fault::NoLayout
+    } else {
+        Fault::Ignored
+    }
 }
 
 /// A folder in an archive that is a layout.
@@ -67,8 +71,12 @@ struct Root {
     prefix: String,
     /// It has an `index.json` and blobs.
     is_layout: bool,
+    /// Its blobs lie beside `index.json`, as apko writes them.
+    is_flat: bool,
     /// It has a `manifest.json` that is an array.
     is_docker: bool,
+    /// It has a `manifest.json` that is an object, and the files of a `dir:`.
+    is_dir: bool,
 }
 
 fn roots(members: &Members) -> Vec<Root> {
@@ -82,25 +90,80 @@ fn roots(members: &Members) -> Vec<Root> {
         // Whatever lies among the blobs is content.
         .filter(|prefix| !prefix.split('/').any(|part| part == "blobs"))
         .collect();
-    let root = |prefix: &str| {
-        let has = |name: &str| members.contains(&format!("{prefix}{name}"));
-        let has_blobs = || members.names(&format!("{prefix}blobs/")).next().is_some();
-        Root {
-            is_layout: has("index.json") && (has("oci-layout") || has_blobs()),
-            is_docker: has("manifest.json")
-                && docker::is_manifest(members, &format!("{prefix}manifest.json")),
-            prefix: prefix.to_owned(),
-        }
-    };
     prefixes
         .into_iter()
-        .map(root)
-        .filter(|root| root.is_layout || root.is_docker)
+        .map(|prefix| Root::at(members, prefix))
+        .filter(|root| root.is_layout || root.is_docker || root.is_dir)
         .collect()
 }
 
+impl Root {
+    fn at(members: &Members, prefix: &str) -> Self {
+        let has = |name: &str| members.contains(&format!("{prefix}{name}"));
+        let has_blobs = || members.names(&format!("{prefix}blobs/")).next().is_some();
+        let manifest = docker::kind_of_manifest(members, &format!("{prefix}manifest.json"));
+        let is_flat = has("index.json") && apko::has_flat_blobs(members, prefix);
+        Self {
+            is_flat,
+            is_layout: has("index.json") && (is_flat || has("oci-layout") || has_blobs()),
+            is_docker: manifest == Some(docker::Kind::Array),
+            is_dir: manifest == Some(docker::Kind::Object) && dir::is_dir(members, prefix),
+            prefix: prefix.to_owned(),
+        }
+    }
+
+    fn read<'m>(
+        &self,
+        members: &'m Members,
+        graph: &mut Graph<'m>,
+        evidence: &mut Evidence,
+        problems: &mut Problems,
+    ) -> Vec<Entry> {
+        evidence.has_layout |= self.is_layout;
+        evidence.has_docker |= self.is_docker;
+        evidence.has_dir |= self.is_dir;
+        evidence.has_flat_blobs |= self.is_flat;
+        let prefix = &self.prefix;
+        if self.is_flat {
+            apko::locate_blobs(members, prefix, graph, problems);
+        }
+        let mut entries = Vec::new();
+        if self.is_layout {
+            entries = layout::read(members, prefix, graph, evidence, problems);
+        }
+        let index = self.index_itself(&mut entries, members, graph, problems);
+        if self.is_docker {
+            entries = hybrid::join(members, prefix, entries, graph, evidence, problems);
+        }
+        if let Some(index) = index {
+            entries.extend(apko::index_names(&entries, &index, graph));
+        }
+        if self.is_dir {
+            entries.extend(dir::read(members, prefix, graph, problems));
+        }
+        entries
+    }
+
+    /// The index that `index.json` itself is, where it lists nothing but the images of one.
+    fn index_itself(
+        &self,
+        entries: &mut Vec<Entry>,
+        members: &Members,
+        graph: &mut Graph<'_>,
+        problems: &mut Problems,
+    ) -> Option<Digest> {
+        if !self.is_flat && !layout::is_image(entries) {
+            return None;
+        }
+        let index = layout::index_itself(members, &self.prefix, graph, problems)?;
+        let root = index.root.clone();
+        entries.push(index);
+        Some(root)
+    }
+}
+
 /// The name for whatever has none: the file's path, or the root's own name.
-fn derived_name(location: &Location) -> Option<ImageName> {
+fn derived_name(location: &Location, is_dir: bool) -> Option<PathName> {
     let relative = location.relative();
     if relative.as_os_str().is_empty() {
         let path = location.path();
@@ -112,129 +175,30 @@ fn derived_name(location: &Location) -> Option<ImageName> {
         };
         return names::from_path(path.file_name()?.as_ref());
     }
-    names::from_path(relative)
+    let synced = names::from_synced_path(relative).filter(|_| is_dir);
+    synced.or_else(|| names::from_path(relative))
 }
 
-/// All images with their names; what the archive leaves open is taken from `derived`.
-fn name_all(
-    entries: &[Entry],
-    graph: &Graph<'_>,
-    derived: Option<&ImageName>,
-    problems: &mut Problems,
-) -> BTreeMap<Digest, BTreeSet<ImageName>> {
-    let mut named: BTreeMap<Digest, BTreeSet<ImageName>> = BTreeMap::new();
-    for entry in entries {
-        if let Some(name) = name_of(entry, derived) {
-            named.entry(entry.root.clone()).or_default().insert(name);
+/// Lists what tags like `sha256-<hex>` hold among the referrers of that digest: where a registry could not list
+/// them, clients did so.
+fn take_fallback_tags(named: &Named, graph: &mut Graph<'_>) {
+    for (root, names) in named {
+        let tags = names.iter().filter_map(|name| name.tag.as_ref());
+        let subjects: BTreeSet<Digest> = tags.filter_map(names::fallback_subject).collect();
+        if subjects.is_empty() {
+            continue;
         }
-    }
-    let roots: BTreeSet<&Digest> = entries.iter().map(|entry| &entry.root).collect();
-    let holders = graph.holders(roots.iter().copied());
-    // What another image holds needs no name of its own.
-    let is_held = |root: &Digest| {
-        holders
-            .get(root)
-            .is_some_and(|holders| holders.iter().any(|holder| *holder != root))
-    };
-    let nameless = roots
-        .into_iter()
-        .filter(|root| !named.contains_key(*root) && !is_held(root));
-    let (about_others, alone): (Vec<&Digest>, Vec<&Digest>) =
-        nameless.partition(|root| graph.subject(root).is_some());
-    let is_only_one = alone.len() == 1 && named.is_empty();
-    for root in alone {
-        let latest = || {
-            derived
-                .and_then(|name| name.tag.clone())
-                .unwrap_or_else(Tag::latest)
+        let children: Vec<Digest> = match graph.node(root).map(|node| &node.body) {
+            Some(NodeBody::Index(children)) => children
+                .iter()
+                .map(|child| child.reference.digest.clone())
+                .collect(),
+            _ => Vec::new(),
         };
-        place(
-            root,
-            derived,
-            is_only_one.then(latest),
-            &mut named,
-            problems,
-        );
-    }
-    let about_others = place_at_subjects(about_others, graph, &holders, &mut named);
-    for root in about_others {
-        place(root, derived, None, &mut named, problems);
-    }
-    named
-}
-
-/// Gives to an image without a name the repository of `derived`.
-fn place(
-    root: &Digest,
-    derived: Option<&ImageName>,
-    tag: Option<Tag>,
-    named: &mut BTreeMap<Digest, BTreeSet<ImageName>>,
-    problems: &mut Problems,
-) {
-    match derived {
-        Some(name) => {
-            let name = ImageName {
-                tag,
-                ..name.clone()
-            };
-            named.entry(root.clone()).or_default().insert(name);
-        }
-        None => problems.add(&Fault::Nameless(root.clone())),
-    }
-}
-
-/// Puts what says something about another image, as a signature does, where that is; gives back
-/// those that are about nothing here. They may be about each other, so it goes on while one finds its place.
-fn place_at_subjects<'d>(
-    mut pending: Vec<&'d Digest>,
-    graph: &Graph<'_>,
-    holders: &BTreeMap<&Digest, Vec<&Digest>>,
-    named: &mut BTreeMap<Digest, BTreeSet<ImageName>>,
-) -> Vec<&'d Digest> {
-    loop {
-        let before = pending.len();
-        pending.retain(|root| {
-            let hosts = graph
-                .subject(root)
-                .and_then(|subject| holders.get(subject))
-                .into_iter()
-                .flatten();
-            let theirs = hosts.filter_map(|host| named.get(*host)).flatten();
-            let places: BTreeSet<ImageName> = theirs
-                .map(|name| ImageName {
-                    tag: None,
-                    ..name.clone()
-                })
-                .collect();
-            let is_placed = !places.is_empty();
-            if is_placed {
-                named.insert((*root).clone(), places);
+        for subject in &subjects {
+            for child in &children {
+                graph.refer(child, subject);
             }
-            !is_placed
-        });
-        if pending.len() == before {
-            return pending;
         }
-    }
-}
-
-/// The name that an archive gives to an image, completed from `derived`; `None` if it gives none.
-fn name_of(entry: &Entry, derived: Option<&ImageName>) -> Option<ImageName> {
-    let pulled_from = entry.pulled_from.as_ref();
-    match &entry.written {
-        Written::Full(name) => Some(name.clone()),
-        Written::Tag(tag) => {
-            let repository = pulled_from
-                .or(derived.map(|name| &name.repository))?
-                .clone();
-            Some(ImageName {
-                repository,
-                tag: Some(tag.clone()),
-            })
-        }
-        Written::Nothing => Some(ImageName {
-            repository: pulled_from?.clone(),
-            tag: None,
-        }),
     }
 }

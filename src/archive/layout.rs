@@ -1,26 +1,46 @@
 //! Reads an OCI image layout: `index.json` and `blobs/`
 //! ([image-layout.md](https://github.com/opencontainers/image-spec/blob/main/image-layout.md)).
 
+use std::collections::BTreeSet;
+
 use super::graph::{Graph, MAX_ENTRIES};
 use super::members::Members;
-use super::names::{self, Repository, Written};
+use super::names::{self, About, Repository, Written};
 use super::problem::{Fault, Problems};
+use super::writer::Evidence;
 use crate::digest::{Algorithm, Digest};
-use crate::oci::Descriptor;
 use crate::oci::manifest::{self, ManifestError};
+use crate::oci::{Descriptor, MediaType, Platform};
 
 /// An `index.json` up to this size is read, as containerd does.
 const MAX_INDEX: u64 = 20 << 20;
 
-/// An image that `index.json` names.
-#[derive(Debug)]
+/// An image that `index.json` or `manifest.json` names.
+#[derive(Clone, Debug)]
 pub struct Entry {
     /// Its manifest or index.
     pub root: Digest,
-    /// What the annotations say about its name.
+    /// What the archive says about its name.
     pub written: Written,
     /// The repository that it was pulled from, if that is known.
     pub pulled_from: Option<Repository>,
+    /// That it says something about another image, whose name it may repeat.
+    pub about: Option<About>,
+    /// What it runs on by its descriptor, in the one spelling.
+    pub platform: Option<Platform>,
+}
+
+impl Entry {
+    /// An image of which nothing else is known.
+    pub fn new(root: Digest, written: Written) -> Self {
+        Self {
+            root,
+            written,
+            pulled_from: None,
+            about: None,
+            platform: None,
+        }
+    }
 }
 
 /// Reads the layout whose folder in the archive is `prefix` into `graph`, and gives its images.
@@ -28,6 +48,7 @@ pub fn read(
     members: &Members,
     prefix: &str,
     graph: &mut Graph<'_>,
+    evidence: &mut Evidence,
     problems: &mut Problems,
 ) -> Vec<Entry> {
     locate_blobs(members, prefix, graph, problems);
@@ -48,7 +69,10 @@ pub fn read(
     let mut entries = Vec::new();
     for descriptor in listed.into_iter().take(MAX_ENTRIES) {
         match descriptor {
-            Ok(descriptor) => entries.extend(entry(&descriptor, &name, graph, problems)),
+            Ok(descriptor) => {
+                evidence.see_entry(&descriptor);
+                entries.extend(entry(&descriptor, &name, graph, evidence, problems));
+            }
             Err(error) => problems.add_in(&name, &Fault::Json(error)),
         }
     }
@@ -59,14 +83,8 @@ pub fn read(
 fn locate_blobs(members: &Members, prefix: &str, graph: &mut Graph<'_>, problems: &mut Problems) {
     let folder = format!("{prefix}blobs/");
     for name in members.names(&folder) {
-        let Some(digest) = digest_of_path(&name[folder.len()..]) else {
-            continue;
-        };
-        match members.locate(name) {
-            Ok(stored) => graph.locate(digest, stored),
-            // Two members of one name were told of when the table was made.
-            Err(Fault::Duplicate) => {}
-            Err(fault) => problems.add_in(name, &fault),
+        if let Some(digest) = digest_of_path(&name[folder.len()..]) {
+            graph.locate_member(digest, name, problems);
         }
     }
 }
@@ -88,31 +106,76 @@ fn entry(
     descriptor: &Descriptor,
     index: &str,
     graph: &mut Graph<'_>,
+    evidence: &mut Evidence,
     problems: &mut Problems,
 ) -> Option<Entry> {
     let root = descriptor.digest();
     let is_there = root.as_ref().is_ok_and(|root| graph.is_here(root));
     graph.visit(descriptor, index, problems);
     let root = root.ok()?;
-    if !graph.is_document(&root) {
-        if let Some(other) = descriptor
-            .media_type
-            .as_ref()
-            .filter(|told| told.kind().is_none())
-        {
+    let Some(node) = graph.node(&root) else {
+        let told = descriptor.media_type.as_ref();
+        if let Some(other) = told.filter(|told| told.kind().is_none()) {
             problems.add_in(index, &Fault::Manifest(ManifestError::unsupported(other)));
         } else if !is_there {
             problems.add_in(index, &Fault::MissingMember(descriptor.digest.clone()));
         }
+        return None;
+    };
+    if node.is_build_cache {
+        evidence.has_build_cache = true;
+        problems.add_in(&root.to_string(), &Fault::BuildCache);
         return None;
     }
     let written = names::annotated(descriptor, &root).unwrap_or_else(|fault| {
         problems.add_in(index, &fault);
         Written::Nothing
     });
+    let about = About::of(descriptor);
+    if let Some(About::Subject(subject)) = &about {
+        graph.refer(&root, subject);
+    }
     Some(Entry {
         root,
         written,
         pulled_from: names::source_repository(descriptor),
+        about,
+        platform: descriptor
+            .platform
+            .as_ref()
+            .filter(|platform| platform.is_real())
+            .map(Platform::normalized),
     })
+}
+
+/// Whether `index.json` lists nothing but nameless images that it says to be for platforms of their own, so that it can
+/// as well be an image itself: apko writes it so.
+pub fn is_image(entries: &[Entry]) -> bool {
+    let platforms: BTreeSet<&Platform> = entries
+        .iter()
+        .filter_map(|entry| entry.platform.as_ref())
+        .collect();
+    let is_nameless = |entry: &Entry| {
+        entry.written == Written::Nothing && entry.pulled_from.is_none() && entry.about.is_none()
+    };
+    entries.len() > 1 && entries.iter().all(is_nameless) && platforms.len() == entries.len()
+}
+
+/// The `index.json` of the folder `prefix` as an image: its very bytes, under their own digest.
+pub fn index_itself(
+    members: &Members,
+    prefix: &str,
+    graph: &mut Graph<'_>,
+    problems: &mut Problems,
+) -> Option<Entry> {
+    let name = format!("{prefix}index.json");
+    let stored = members.locate(&name).ok()?;
+    let bytes = members.read(stored, MAX_INDEX).ok()?;
+    let root = Digest::sha256(&bytes);
+    graph.locate(root.clone(), stored);
+    let descriptor = Descriptor::new(&root, stored.size, Some(MediaType::OCI_INDEX));
+    graph.visit(&descriptor, &name, problems);
+    graph
+        .is_document(&root)
+        .then(|| Entry::new(root, Written::Nothing))
 }

@@ -9,11 +9,14 @@ use rustix::fs::Access;
 use super::problem::{Fault, Problems};
 use super::tar;
 use crate::content::{File, Identity, Location};
+use crate::digest::Digest;
 
 /// Links in links are followed this far.
 const MAX_HOPS: usize = 8;
 /// Members up to this size are compared when two have one name.
 const MAX_COMPARED: u64 = 20 << 20;
+/// Of so many members of one name the right one is looked for.
+const MAX_PICKED: usize = 4;
 /// A name longer than this is no name that a layout gives a meaning to.
 const MAX_NAME: usize = 4096;
 /// All names together may be this long.
@@ -37,8 +40,19 @@ enum Member {
     Link(String),
     /// Stored as a map and fragments.
     Sparse,
-    /// Several members of this name that differ.
-    Ambiguous,
+    /// Several members of this name that differ; those of them that are files.
+    Ambiguous(Vec<Stored>),
+}
+
+impl Member {
+    /// The places of its bytes, if it has any that can be read.
+    fn files(&self) -> &[Stored] {
+        match self {
+            Self::File(stored) => std::slice::from_ref(stored),
+            Self::Ambiguous(copies) => copies,
+            Self::Link(_) | Self::Sparse => &[],
+        }
+    }
 }
 
 /// The files of an archive, and its members by their cleaned names.
@@ -137,8 +151,9 @@ impl Members {
             }
             Entry::Occupied(mut known) => {
                 if !is_same(file, known.get(), &added) {
-                    problems.add_in(known.key(), &Fault::Duplicate);
-                    known.insert(Member::Ambiguous);
+                    let copies = known.get().files().iter().chain(added.files());
+                    let copies = copies.copied().take(MAX_PICKED).collect();
+                    known.insert(Member::Ambiguous(copies));
                 }
             }
         }
@@ -162,6 +177,24 @@ impl Members {
         self.table.contains_key(name)
     }
 
+    /// The names that several members have which differ.
+    pub fn ambiguous(&self) -> impl Iterator<Item = &str> {
+        let members = self.table.iter();
+        members
+            .filter(|(_, member)| matches!(member, Member::Ambiguous(_)))
+            .map(|(name, _)| name.as_str())
+    }
+
+    /// Of several members of this name the one whose digest it is; none that is large is read for that.
+    pub fn pick(&self, name: &str, digest: &Digest) -> Option<Stored> {
+        let copies = self.table.get(name)?.files().iter().copied();
+        let mut small = copies.filter(|copy| copy.size <= MAX_COMPARED);
+        small.find(|copy| {
+            self.read(*copy, MAX_COMPARED)
+                .is_ok_and(|bytes| digest.matches(&bytes))
+        })
+    }
+
     /// The same for a name written in the archive, relative to its folder `prefix`.
     ///
     /// # Errors
@@ -182,7 +215,7 @@ impl Members {
                 Some(Member::File(stored)) => return Ok(*stored),
                 Some(Member::Link(target)) => at = target,
                 Some(Member::Sparse) => return Err(Fault::SparseMember),
-                Some(Member::Ambiguous) => return Err(Fault::Duplicate),
+                Some(Member::Ambiguous(_)) => return Err(Fault::Duplicate),
                 None => break,
             }
         }

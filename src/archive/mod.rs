@@ -6,6 +6,8 @@
 //!
 //! Nothing here knows of HTTP or of other archives.
 
+mod apko;
+mod dir;
 mod docker;
 mod found;
 mod graph;
@@ -15,11 +17,13 @@ mod keep;
 mod layout;
 mod members;
 pub mod names;
+mod naming;
 mod node;
 mod packing;
 mod pending;
 pub mod problem;
 mod tar;
+mod writer;
 
 use std::path::Path;
 
@@ -31,6 +35,7 @@ pub use names::{ImageName, Repository};
 use packing::Compression;
 pub use pending::{Learned, Unhashed};
 pub use problem::{Fault, Problem, Problems, Rivals, Severity};
+pub use writer::{Format, Writer};
 
 /// Something that may hold images, as a scan saw it.
 #[derive(Clone, Debug)]

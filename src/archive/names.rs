@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::problem::Fault;
-use crate::digest::Digest;
+use crate::digest::{Algorithm, Digest};
 use crate::oci::reference::ReferenceError;
 use crate::oci::{Descriptor, Host, Name, Reference, Tag};
 
@@ -22,7 +22,18 @@ const SUBJECTS: [&str; 2] = [
 ];
 /// Annotation that says what an entry is, written by cosign and hauler, and how their values begin.
 const KIND: &str = "kind";
-const ABOUT: [&str; 2] = ["dev.cosignproject.cosign/", "dev.hauler/"];
+const KIND_WRITERS: [&str; 2] = [COSIGN_KIND, HAULER_KIND];
+/// How cosign's kinds begin, and those of older haulers.
+pub const COSIGN_KIND: &str = "dev.cosignproject.cosign/";
+/// How hauler's kinds begin.
+pub const HAULER_KIND: &str = "dev.hauler/";
+/// The kinds that say something about another image, and how cosign calls them in tags.
+const ABOUT: [(&str, Option<&str>); 4] = [
+    ("sigs", Some("sig")),
+    ("atts", Some("att")),
+    ("sboms", Some("sbom")),
+    ("referrers", None),
+];
 
 /// The tag that crane writes for an image that was pulled by digest.
 const CRANE_DIGEST_TAG: &str = "i-was-a-digest";
@@ -118,23 +129,65 @@ fn reference(text: &str, digest: &Digest) -> Result<Option<Reference>, Fault> {
     }
 }
 
+/// That an entry says something about another image, as a signature does. It may repeat the name of that, and must
+/// not take its tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum About {
+    /// About the manifest with this digest.
+    Subject(Digest),
+    /// About the image of the same name; the ending of the tag under which
+    /// [cosign](https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md#tag-based-discovery) looks for it.
+    SameName(Option<&'static str>),
+}
+
+impl About {
+    /// What the annotations of an entry of `index.json` tell.
+    pub fn of(descriptor: &Descriptor) -> Option<Self> {
+        let mut subjects = SUBJECTS.iter().filter_map(|key| descriptor.annotation(key));
+        if let Some(subject) = subjects.next() {
+            return Some(match subject.parse() {
+                Ok(subject) => Self::Subject(subject),
+                Err(_) => Self::SameName(None),
+            });
+        }
+        let kind = kind(descriptor)?;
+        let kind = KIND_WRITERS
+            .iter()
+            .find_map(|writer| kind.strip_prefix(writer))?;
+        let (_, ending) = ABOUT.iter().find(|(about, _)| kind.starts_with(about))?;
+        Some(Self::SameName(*ending))
+    }
+}
+
+/// What cosign or hauler say that an entry is.
+pub fn kind(descriptor: &Descriptor) -> Option<&str> {
+    descriptor.annotation(KIND)
+}
+
+/// Whether the entry has the full name that containerd, Docker and `BuildKit` write.
+pub fn has_image_name(descriptor: &Descriptor) -> bool {
+    descriptor.annotation(IMAGE_NAME).is_some()
+}
+
+/// The tag under which what is about the image `subject` is found, as `sha256-….sig`.
+pub fn tag_about(subject: &Digest, ending: &str) -> Option<Tag> {
+    let text = subject.to_string().replace(':', "-");
+    format!("{text}.{ending}").parse().ok()
+}
+
+/// The digest that a tag names under which
+/// [referrers](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema) of that are
+/// listed, for registries that cannot list them themselves.
+pub fn fallback_subject(tag: &Tag) -> Option<Digest> {
+    let (algorithm, hex) = tag.as_str().split_once('-')?;
+    Digest::from_hex(Algorithm::from_name(algorithm)?, hex).ok()
+}
+
 /// Reads the name that the annotations of a descriptor in `index.json` give to the image `digest`.
 ///
 /// # Errors
 /// [`Fault`] if there is a name that no client could ask for, and no other.
 pub fn annotated(descriptor: &Descriptor, digest: &Digest) -> Result<Written, Fault> {
-    let written = written(descriptor, digest)?;
-    if !is_about_another(descriptor) {
-        return Ok(written);
-    }
-    // It repeats the name of the image that it is about, and must not take its tag.
-    Ok(match written {
-        Written::Full(name) => Written::Full(ImageName { tag: None, ..name }),
-        Written::Tag(_) | Written::Nothing => Written::Nothing,
-    })
-}
-
-fn written(descriptor: &Descriptor, digest: &Digest) -> Result<Written, Fault> {
     // Some writers put a path of theirs here that is no reference: the other annotation counts then.
     let name = descriptor
         .annotation(IMAGE_NAME)
@@ -166,22 +219,6 @@ fn written(descriptor: &Descriptor, digest: &Digest) -> Result<Written, Fault> {
     }
 }
 
-/// Whether the entry is a signature or the like, which says something about another image.
-fn is_about_another(descriptor: &Descriptor) -> bool {
-    let has_subject = SUBJECTS
-        .iter()
-        .any(|key| descriptor.annotation(key).is_some());
-    let kind = descriptor
-        .annotation(KIND)
-        .and_then(|kind| ABOUT.iter().find_map(|writer| kind.strip_prefix(writer)));
-    has_subject
-        || kind.is_some_and(|kind| {
-            ["sigs", "atts", "sboms", "referrers"]
-                .iter()
-                .any(|about| kind.starts_with(about))
-        })
-}
-
 /// The repository that an image was pulled from, if the annotations name just one.
 pub fn source_repository(descriptor: &Descriptor) -> Option<Repository> {
     let mut repositories = descriptor.annotations.iter().filter_map(|(key, value)| {
@@ -202,18 +239,30 @@ pub fn source_repository(descriptor: &Descriptor) -> Option<Repository> {
     }
 }
 
+/// The name for whatever has none in an archive: it is made from the archive's path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathName {
+    /// The name; its tag if the path has one.
+    pub name: ImageName,
+    /// The path names a digest, so that there is no tag to it.
+    pub is_pinned: bool,
+}
+
 /// The name that is made from the path of an archive without names in it.
 ///
 /// Known extensions are cut off, letters become lower case, and whatever cannot stand in a name
 /// becomes `-`. A last part that is `name:tag` or `name@digest`, as `skopeo sync` writes it, is read as
 /// that. `None` if a part has nothing that can stand in a name.
-pub fn from_path(path: &Path) -> Option<ImageName> {
+pub fn from_path(path: &Path) -> Option<PathName> {
     let mut parts: Vec<&str> = Vec::new();
     for component in path.components() {
         parts.push(component.as_os_str().to_str()?);
     }
     let last = without_extension(parts.pop()?);
-    let last = last.split('@').next().unwrap_or(last);
+    let (last, is_pinned) = match last.split_once('@') {
+        Some((name, _)) => (name, true),
+        None => (last, false),
+    };
     let (last, tag) = match last.rsplit_once(':').map(|(name, tag)| (name, tag.parse())) {
         Some((name, Ok(tag))) => (name, Some(tag)),
         _ => (last, None),
@@ -221,9 +270,26 @@ pub fn from_path(path: &Path) -> Option<ImageName> {
     parts.push(last);
     let parts: Vec<String> = parts.into_iter().map(to_component).collect();
     let path = parts.join("/").parse().ok()?;
-    Some(ImageName {
-        repository: Repository { host: None, path },
-        tag,
+    let repository = Repository { host: None, path };
+    Some(PathName {
+        name: ImageName { repository, tag },
+        is_pinned,
+    })
+}
+
+/// The name that the path of a folder of `skopeo sync --scoped` is: `host/path:tag`, or with a digest.
+pub fn from_synced_path(path: &Path) -> Option<PathName> {
+    let text = path.to_str()?;
+    let reference: Reference = text.parse().ok()?;
+    let has_host = text
+        .to_ascii_lowercase()
+        .starts_with(reference.host.as_str());
+    if !has_host || reference.tag.is_none() && reference.digest.is_none() {
+        return None;
+    }
+    Some(PathName {
+        is_pinned: reference.tag.is_none(),
+        name: ImageName::of(reference),
     })
 }
 
@@ -355,7 +421,8 @@ mod tests {
     #[test]
     fn names_from_paths() {
         let check = |path: &str, expected: Option<&str>| {
-            let name = from_path(Path::new(path)).map(|name| match name.tag {
+            let name = from_path(Path::new(path)).map(|named| named.name);
+            let name = name.map(|name| match name.tag {
                 Some(tag) => format!("{}:{tag}", name.repository.path),
                 None => name.repository.path.to_string(),
             });

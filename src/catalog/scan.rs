@@ -12,6 +12,14 @@ use crate::content::{Identity, Location, Root};
 /// Of one root at most this many problems are told.
 const MAX_PROBLEMS: usize = 1000;
 
+/// Of an unpacked archive at most this many files are listed, as many as members of a tar are read.
+const MAX_FILES: usize = 1_000_000;
+/// Folders in an unpacked archive are listed this deep; those that mean something are not nested deeper.
+const MAX_DEPTH: usize = 4;
+
+/// Folders of a layout in which there are no other layouts.
+const LAYOUT_FOLDERS: [&str; 2] = ["blobs", "ingest"];
+
 /// Folders that storage systems and operating systems keep for themselves.
 const SYSTEM_FOLDERS: [&str; 7] = [
     "@eaDir",
@@ -116,22 +124,69 @@ impl<'r> Walk<'r> {
 
     fn folder(&mut self, relative: &Path, pending: &mut Vec<PathBuf>) -> io::Result<()> {
         let path = self.path(relative);
-        if is_layout(&path) {
-            let mut listing = self.layout_files(relative)?;
-            listing.sort_by(|(a, _), (b, _)| a.cmp(b));
-            self.seen
-                .insert(relative.to_owned(), Stamp::Folder(listing));
+        let is_layout = is_layout(&path);
+        if is_layout {
+            let listing = self.layout_files(relative)?;
+            self.see_folder(relative, listing);
+        } else if is_unpacked(&path) {
+            let mut listing = Vec::new();
+            self.all_files(relative, Path::new(""), 0, &mut listing)?;
+            self.see_folder(relative, listing);
             return Ok(());
         }
         for entry in fs::read_dir(&path)? {
             let entry = entry?;
-            if !is_ignored(&entry.file_name().to_string_lossy())
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // Stores keep one repository in a folder of another: a layout may have layouts in it, and nothing else.
+            let is_skipped = is_ignored(&name)
+                || is_layout && (LAYOUT_FOLDERS.contains(&name.as_str()) || !entry.path().is_dir());
+            if !is_skipped
                 && let Err(fault) = self.entry(&entry, relative.join(entry.file_name()), pending)
             {
                 self.problem(&entry.path(), &fault);
             }
         }
         Ok(())
+    }
+
+    fn see_folder(&mut self, relative: &Path, mut listing: Vec<(Box<Path>, Identity)>) {
+        listing.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.seen
+            .insert(relative.to_owned(), Stamp::Folder(listing));
+    }
+
+    /// Every file in the folder `name` of an archive that was unpacked to `relative`.
+    fn all_files(
+        &mut self,
+        relative: &Path,
+        name: &Path,
+        depth: usize,
+        listing: &mut Vec<(Box<Path>, Identity)>,
+    ) -> io::Result<()> {
+        for entry in fs::read_dir(self.path(relative).join(name))? {
+            let entry = entry?;
+            let name = name.join(entry.file_name());
+            if entry.file_type()?.is_dir() {
+                if depth < MAX_DEPTH {
+                    self.all_files(relative, &name, depth + 1, listing)?;
+                }
+                continue;
+            }
+            if listing.len() >= MAX_FILES {
+                return Ok(());
+            }
+            self.list(relative, name, listing);
+        }
+        Ok(())
+    }
+
+    /// Adds the file `name` of the archive at `relative`, if it is one.
+    fn list(&mut self, relative: &Path, name: PathBuf, listing: &mut Vec<(Box<Path>, Identity)>) {
+        match self.layout_file(&relative.join(&name)) {
+            Ok(Some(identity)) => listing.push((name.into_boxed_path(), identity)),
+            Ok(None) => {}
+            Err(fault) => self.problem(&self.path(relative).join(&name), &fault),
+        }
     }
 
     fn entry(
@@ -185,11 +240,7 @@ impl<'r> Walk<'r> {
         }
         let mut listing = Vec::new();
         for name in names {
-            match self.layout_file(&relative.join(&name)) {
-                Ok(Some(identity)) => listing.push((name.into_boxed_path(), identity)),
-                Ok(None) => {}
-                Err(fault) => self.problem(&self.path(relative).join(&name), &fault),
-            }
+            self.list(relative, name, &mut listing);
         }
         Ok(listing)
     }
@@ -259,10 +310,27 @@ fn is_ignored(name: &str) -> bool {
             .any(|ending| name.to_ascii_lowercase().ends_with(ending))
 }
 
-/// An OCI image layout is read as a whole and not walked into.
+/// Whether a folder is an OCI image layout.
 fn is_layout(folder: &Path) -> bool {
     folder.join("index.json").is_file()
         && (folder.join("blobs").is_dir() || folder.join("oci-layout").is_file())
+}
+
+/// Whether a folder is an unpacked Docker archive, or what skopeo calls a `dir:`: it has a `manifest.json`, as many other
+/// folders do, and beside it something that is called by a digest.
+fn is_unpacked(folder: &Path) -> bool {
+    let is_content = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| is_digest(&entry.file_name().to_string_lossy()))
+    };
+    folder.join("manifest.json").is_file()
+        && fs::read_dir(folder).is_ok_and(|mut entries| entries.any(is_content))
+}
+
+/// Whether a file's name is 64 or 128 hexadecimal digits, perhaps with an algorithm before and extensions behind.
+fn is_digest(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or(name);
+    let hex = stem.rsplit([':', '-']).next().unwrap_or(stem);
+    matches!(hex.len(), 64 | 128) && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn is_out_of_descriptors(error: &io::Error) -> bool {

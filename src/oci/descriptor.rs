@@ -36,6 +36,19 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
+    /// A descriptor of content that none was written for.
+    pub fn new(digest: &Digest, size: u64, media_type: Option<MediaType>) -> Self {
+        Self {
+            media_type,
+            digest: digest.to_string(),
+            size,
+            platform: None,
+            annotations: BTreeMap::new(),
+            urls: Vec::new(),
+            data: None,
+        }
+    }
+
     /// The digest, if it is one that can be verified.
     pub fn digest(&self) -> Result<Digest, DigestError> {
         self.digest.parse()
