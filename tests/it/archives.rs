@@ -20,8 +20,10 @@ use tempfile::TempDir;
 use crate::fixture::sha256;
 use crate::needs::{Finished, run};
 use crate::server::{Response, Server, binary, command};
+pub(crate) use more::compare;
 use oracle::{Document, Oracle};
-use table::{CONTAINERD, DOCKER, FLAT, OTHERS, Repository, Row, SKOPEO, repositories};
+pub(crate) use table::Repository;
+use table::{CONTAINERD, DOCKER, FLAT, OTHERS, Row, SKOPEO, repositories};
 
 /// Archives that lack manifests of an index, with how many.
 const SPARSE: [(&str, usize); 2] = [

@@ -40,13 +40,14 @@ fn more_archives() {
 
 fn compare_alone(archive: &Path) {
     let server = Server::serving(archive);
-    compare(&server, archive);
+    compare(&server, archive, archive);
 }
 
-/// Compares what a server of this archive alone has with what is in it, and gives its names.
-pub(crate) fn compare(server: &Server, archive: &Path) -> Vec<Repository> {
+/// Compares what a server of nothing but this archive has with what is in it, and gives its names. `root` is what the
+/// server was told to serve: the archive, or a folder it lies in.
+pub(crate) fn compare(server: &Server, root: &Path, archive: &Path) -> Vec<Repository> {
     let oracle = Oracle::read(archive);
-    let list = list(archive);
+    let list = list(root);
     let listed = list["repositories"].as_array().expect("repositories");
     let repositories: Vec<Repository> = listed.iter().map(Repository::listed).collect();
     check_repositories(server, &oracle, &repositories);

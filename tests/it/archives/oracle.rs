@@ -116,6 +116,17 @@ impl Oracle {
         reached
     }
 
+    /// What can be pulled whole of `digest`: itself, or of an incomplete index the manifests that are there.
+    pub(super) fn whole(&self, digest: &str) -> Vec<String> {
+        if self.absent(digest).is_empty() {
+            return vec![digest.to_owned()];
+        }
+        let reached = self.reach(digest).into_iter();
+        reached
+            .filter(|child| child != digest && self.documents.contains_key(child))
+            .collect()
+    }
+
     fn follow(&mut self, descriptor: &Value) {
         let digest = digest_of(descriptor);
         let Some(bytes) = self.files.get(&digest).cloned() else {

@@ -1,6 +1,7 @@
-//! What skopeo reads in an archive, compared with what is served of it.
+//! What skopeo reads in an archive, compared with what is served of it and with what skopeo pulls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -9,7 +10,8 @@ use serde_json::Value;
 
 use super::oracle::{Entry, OCI_LAYER, Oracle};
 use super::table::{CONTAINERD, DOCKER, FLAT, OTHERS, Repository, Row, SKOPEO, repositories};
-use super::{alone, data, full};
+use super::{alone, data, full, images, names_in};
+use crate::fixture::sha256;
 use crate::needs::{needs, run};
 use crate::server::Server;
 
@@ -77,6 +79,36 @@ pub(super) fn compare(
     }
     reader.check_layout(&oracle.entries);
     reader.check_docker(oracle.canonical.len());
+    for repository in repositories {
+        let name = format!("{}/{}", server.authority(), repository.path);
+        for image in images(repository, oracle) {
+            for whole in oracle.whole(&image) {
+                check_pull(&name, &whole, oracle);
+            }
+        }
+    }
+}
+
+/// What skopeo pulls of an image is all that is in the archive, byte for byte.
+fn check_pull(name: &str, image: &str, oracle: &Oracle) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = format!("dir:{}", folder.path().display());
+    let source = format!("docker://{name}@{image}");
+    skopeo(&[
+        "copy",
+        "-q",
+        "--all",
+        "--preserve-digests",
+        "--src-tls-verify=false",
+        &source,
+        &target,
+    ]);
+    let files = names_in(folder.path()).into_iter();
+    let arrived: BTreeSet<String> = files
+        .filter(|file| file != "version")
+        .map(|file| sha256(&fs::read(folder.path().join(file)).expect("a file")))
+        .collect();
+    assert_eq!(arrived, oracle.reach(image), "{source}");
 }
 
 /// The path of each image, by tag or digest, with what is served there.

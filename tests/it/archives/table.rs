@@ -393,6 +393,14 @@ impl Repository {
         tagged.chain(untagged).collect()
     }
 
+    /// Where its images are, by their digests: only of one that is listed, where those are whole.
+    pub(crate) fn manifests(&self) -> BTreeSet<String> {
+        let digests = self.tags.values().chain(&self.untagged);
+        digests
+            .map(|digest| format!("/v2/{}/manifests/sha256:{digest}", self.path))
+            .collect()
+    }
+
     /// The tags, an automatic `latest` included.
     pub(super) fn all_tags(&self) -> BTreeMap<String, String> {
         let latest = self
