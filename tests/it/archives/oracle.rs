@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::fixture::{REF_NAME, sha256};
 
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub(super) const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -148,7 +149,14 @@ impl Oracle {
     fn add_flat(&mut self, bytes: &[u8]) {
         let digest = sha256(bytes);
         self.roots.insert(digest.clone());
-        self.follow(&json!({"digest": digest, "mediaType": OCI_MANIFEST}));
+        let document: Value = serde_json::from_slice(bytes).expect("a manifest is JSON");
+        // What counts only if the document does not say what it is.
+        let media_type = if document["manifests"].is_array() {
+            OCI_INDEX
+        } else {
+            OCI_MANIFEST
+        };
+        self.follow(&json!({"digest": digest, "mediaType": media_type}));
     }
 
     fn add_item(&mut self, members: &Members, item: &Value) {
