@@ -105,7 +105,7 @@ impl Oracle {
 
     /// Whether it is what skopeo calls `dir:`.
     pub(super) fn is_flat(&self) -> bool {
-        self.entries.is_empty() && self.canonical.is_empty()
+        !self.roots.is_empty() && self.entries.is_empty() && self.canonical.is_empty()
     }
 
     /// The digests of manifests in indexes that `digest` reaches and that are not there.

@@ -127,6 +127,33 @@ fn flat_by_podman() {
     }
 }
 
+/// Folders with what was in a tar.
+const UNPACKED: &[Case] = &[
+    Case {
+        make: "podman save -q --format oci-archive -o packed.oci localhost/test/two:1.0 &&
+            mkdir $F && tar -C $F -xf packed.oci",
+        file: "unpacked",
+        names: &["localhost/test/two:1.0"],
+        told: Ids("podman image inspect --format sha256:{{.Id}} localhost/test/two:1.0"),
+    },
+    Case {
+        make: "podman save -q -o packed.docker localhost/test/one:1.0 &&
+            mkdir $F && tar -C $F -xf packed.docker",
+        file: "unpacked",
+        names: &["localhost/test/one:1.0"],
+        told: Ids("podman image inspect --format sha256:{{.Id}} localhost/test/one:1.0"),
+    },
+];
+
+#[test]
+fn by_podman_and_unpacked() {
+    if able(&["buildah", "podman", "tar"]) && able(&READERS) {
+        let home = Home::new();
+        build_images(&home);
+        check_all(&home, "", UNPACKED);
+    }
+}
+
 const SKOPEO: &[Case] = &[
     Case {
         make: "skopeo copy -q --src-tls-verify=false docker://$R/test/one:1.0 docker-archive:$F:example.org:5000/b/one:2",
