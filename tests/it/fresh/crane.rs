@@ -68,7 +68,7 @@ fn by_crane_again_with_the_same_digest() {
         let again = |from: &Server, name: &str| {
             let folder = format!("{format}-{name}");
             let image = format!("{}/test/one:1.0", from.authority());
-            // `latest` follows whatever is there, also where the format has no room for a name.
+            // Without `--annotate-ref` a layout would not say the name.
             home.sh(&format!(
                 "mkdir {folder} && crane pull --annotate-ref --format {format} {image} {folder}/app.tar"
             ));
