@@ -1,8 +1,12 @@
 //! Real archives, each served alone: whatever is in one comes out of the server, byte for byte and under its names.
 //!
-//! What is expected is written down in a [`table`]; what an archive holds is read by an [`oracle`].
+//! What is expected is written down in a [`table`]; what an archive holds is read by an [`oracle`], and by the tools
+//! that people trust: [`skopeo`] and [`crane`].
 
+mod crane;
+mod more;
 mod oracle;
+mod skopeo;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +20,10 @@ use tempfile::TempDir;
 use crate::fixture::sha256;
 use crate::needs::{Finished, run};
 use crate::server::{Response, Server, binary, command};
+pub(crate) use more::compare;
 use oracle::{Document, Oracle};
-use table::{CONTAINERD, DOCKER, OTHERS, Repository, Row, SKOPEO, repositories};
+pub(crate) use table::Repository;
+use table::{CONTAINERD, DOCKER, FLAT, OTHERS, Row, SKOPEO, repositories};
 
 /// Archives that lack manifests of an index, with how many.
 const SPARSE: [(&str, usize); 2] = [
@@ -26,7 +32,12 @@ const SPARSE: [(&str, usize); 2] = [
 ];
 
 /// What is in the folder and is no archive that can be served.
-const NOT_SERVED: [&str; 3] = ["README.md", "dirs", "docker20.10-save-twotags.tar.gz"];
+const NOT_SERVED: [&str; 4] = [
+    "README.md",
+    "SHA256SUMS",
+    "dirs",
+    "docker20.10-save-twotags.tar.gz",
+];
 
 #[test]
 fn archives_of_docker() {
@@ -49,6 +60,11 @@ fn archives_of_others() {
 }
 
 #[test]
+fn flat_folders() {
+    check_all(FLAT);
+}
+
+#[test]
 fn every_archive_is_in_a_table() {
     let files = names_in(&data())
         .into_iter()
@@ -57,10 +73,41 @@ fn every_archive_is_in_a_table() {
         .into_iter()
         .map(|name| format!("dirs/{name}"));
     let present: BTreeSet<String> = files.chain(folders).collect();
-    let rows = [DOCKER, CONTAINERD, SKOPEO, OTHERS].concat();
+    let rows = [DOCKER, CONTAINERD, SKOPEO, OTHERS, FLAT].concat();
     let listed: BTreeSet<String> = rows.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(listed, present);
     assert_eq!(rows.len(), listed.len(), "an archive is listed twice");
+}
+
+/// Nothing was edited since the tools wrote it.
+#[test]
+fn every_archive_is_as_its_tool_wrote_it() {
+    let mut present = BTreeMap::new();
+    for name in names_in(&data()) {
+        if !["README.md", "SHA256SUMS"].contains(&name.as_str()) {
+            sums(&name, &mut present);
+        }
+    }
+    let text = fs::read_to_string(data().join("SHA256SUMS")).expect("SHA256SUMS");
+    let written: BTreeMap<String, String> = text
+        .lines()
+        .map(|line| line.split_once("  ").expect("a sum and a name"))
+        .map(|(sum, name)| (name.to_owned(), format!("sha256:{sum}")))
+        .collect();
+    assert_eq!(present, written);
+}
+
+/// Adds the digest of a file, or of all files in a folder, by their names.
+fn sums(name: &str, into: &mut BTreeMap<String, String>) {
+    let path = data().join(name);
+    if path.is_dir() {
+        for below in names_in(&path) {
+            sums(&format!("{name}/{below}"), into);
+        }
+    } else {
+        let bytes = fs::read(path).expect("a file");
+        into.insert(name.to_owned(), sha256(&bytes));
+    }
 }
 
 /// The same image has one digest, whoever saved it, and it is the one that newer Dockers store.
@@ -106,7 +153,7 @@ fn docker_stores_the_canonical_manifest() {
     {
         let oracle = Oracle::read(&data().join(name));
         assert!(oracle.made.is_empty(), "{name}: all are stored");
-        let canonical: BTreeSet<String> = oracle.canonical.into_iter().collect();
+        let canonical: BTreeSet<String> = oracle.canonical.iter().map(Document::digest).collect();
         assert_eq!(canonical, oracle.roots, "{name}");
     }
 }
@@ -116,11 +163,8 @@ fn docker_stores_the_canonical_manifest() {
 fn a_gzip_archive_gets_the_original_digest() {
     let oracle = Oracle::read(&data().join("ctr2.1-export-two.tar"));
     let stored = digest_served("ctr2.1-export-two.tar", "v2s2/app", "2");
-    assert!(
-        oracle.canonical.contains(&stored),
-        "{stored}: {:?}",
-        oracle.canonical
-    );
+    let canonical: Vec<String> = oracle.canonical.iter().map(Document::digest).collect();
+    assert!(canonical.contains(&stored), "{stored}: {canonical:?}");
     let folder = docker_half_of("ctr2.1-export-two.tar");
     let server = Server::serving(folder.path());
     let made = server.head("/v2/v2s2/app/manifests/2");
@@ -142,23 +186,29 @@ fn a_compressed_archive_is_told_and_not_served() {
     );
 }
 
-/// A single file can be named instead of a folder.
+/// A single file or image folder can be named instead of a folder of them.
 #[test]
-fn a_file_is_a_root_too() {
+fn an_archive_is_a_root_too() {
     for name in [
         "docker28.5-save-single.tar",
         "skopeo1.9-oci-archive.tar",
         "dirs/umoci0.4-layout",
     ] {
-        let server = Server::serving(&data().join(name));
-        let all = [DOCKER, SKOPEO, OTHERS].concat();
-        let (_, rows) = all.iter().find(|(row, _)| *row == name).expect("a row");
-        check_repositories(
-            &server,
-            &Oracle::read(&data().join(name)),
-            &repositories(rows),
-        );
+        check_root(name);
     }
+}
+
+#[test]
+fn a_flat_folder_is_a_root_too() {
+    check_root("dirs/skopeo1.22-dir");
+}
+
+fn check_root(name: &str) {
+    let archive = data().join(name);
+    let server = Server::serving(&archive);
+    let all = [DOCKER, SKOPEO, OTHERS, FLAT].concat();
+    let (_, rows) = all.iter().find(|(row, _)| *row == name).expect("a row");
+    check_repositories(&server, &Oracle::read(&archive), &repositories(rows));
 }
 
 fn check_all(rows: &[Row]) {
@@ -197,7 +247,7 @@ fn full(oracle: &Oracle, short: &str) -> String {
 fn check_repositories(server: &Server, oracle: &Oracle, expected: &[Repository]) {
     let mut names: Vec<String> = expected
         .iter()
-        .map(|repository| repository.path.clone())
+        .map(|repository| repository.shown().to_owned())
         .collect();
     names.sort();
     assert_eq!(catalog(server), names);
@@ -282,18 +332,33 @@ fn check_content(server: &Server, oracle: &Oracle, repository: &Repository) {
             check_error(&server.get(&blob), "BLOB_UNKNOWN");
         }
     }
-    check_referrers(server, &images, name);
+    for image in &images {
+        check_referrers(server, oracle, &reached, &format!("/v2/{name}"), image);
+    }
 }
 
-/// None of these archives has a manifest with a subject.
-fn check_referrers(server: &Server, images: &BTreeSet<String>, name: &str) {
-    for image in images {
-        let referrers = server.get(&format!("/v2/{name}/referrers/{image}"));
-        assert_eq!(
-            (referrers.status, &referrers.json()["manifests"]),
-            (200, &json!([]))
-        );
-    }
+/// The manifests of a repository whose subject is `image`, and no others.
+fn check_referrers(
+    server: &Server,
+    oracle: &Oracle,
+    reached: &BTreeSet<String>,
+    repository: &str,
+    image: &str,
+) {
+    let answer = server.get(&format!("{repository}/referrers/{image}"));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let list = answer.json();
+    let listed = list["manifests"].as_array().expect("a list").iter();
+    let listed: BTreeSet<&str> = listed
+        .filter_map(|entry| entry["digest"].as_str())
+        .collect();
+    let documents = oracle.documents.iter();
+    let expected: BTreeSet<&str> = documents
+        .filter(|(digest, _)| reached.contains(*digest))
+        .filter(|(_, document)| document.json()["subject"]["digest"] == image)
+        .map(|(digest, _)| digest.as_str())
+        .collect();
+    assert_eq!(listed, expected, "{image}");
 }
 
 fn check_document(server: &Server, oracle: &Oracle, path: &str, digest: &str) {
@@ -339,20 +404,7 @@ fn check_error(answer: &Response, code: &str) {
 
 /// `list --json` tells the same as the server, and what is missing.
 fn check_list(name: &str, folder: &Path, oracle: &Oracle, expected: &[Repository]) {
-    let Finished {
-        success,
-        stdout,
-        stderr,
-    } = run(
-        command(binary())
-            .arg("list")
-            .arg("--json")
-            .arg("--packages")
-            .arg(folder),
-        Duration::from_secs(20),
-    );
-    assert!(success, "{name}: {stderr}");
-    let list: Value = serde_json::from_str(&stdout).expect("JSON");
+    let list = list(folder);
     let images: BTreeSet<String> = expected
         .iter()
         .flat_map(|repository| images(repository, oracle))
@@ -389,6 +441,22 @@ fn check_list(name: &str, folder: &Path, oracle: &Oracle, expected: &[Repository
     }
 }
 
+/// What `list --json` says of a folder or a file.
+fn list(path: &Path) -> Value {
+    let Finished {
+        success,
+        stdout,
+        stderr,
+    } = run(
+        command(binary())
+            .args(["list", "--json", "--packages"])
+            .arg(path),
+        Duration::from_secs(60),
+    );
+    assert!(success, "{}: {stderr}", path.display());
+    serde_json::from_str(&stdout).expect("JSON")
+}
+
 fn check_listed(list: &Value, oracle: &Oracle, repository: &Repository) {
     let repositories = list["repositories"].as_array().expect("repositories");
     let listed = repositories
@@ -397,7 +465,7 @@ fn check_listed(list: &Value, oracle: &Oracle, repository: &Repository) {
             listed["path"] == repository.path.as_str() && listed["host"] == json!(repository.host)
         })
         .unwrap_or_else(|| panic!("{repository:?} is not listed: {list:#}"));
-    assert_eq!(listed["name"], repository.path.as_str());
+    assert_eq!(listed["name"], repository.shown());
     let mut tags = BTreeMap::new();
     for entry in listed["tags"].as_array().expect("tags") {
         let (tag, digest) = (entry["tag"].as_str(), entry["digest"].as_str());

@@ -3,6 +3,7 @@
 //! Tests that need more than Rust run where their tools are, and are mandatory with
 //! `PACKAGEORIGIN_TEST_ALL=1`.
 
+mod daemons;
 mod fixture;
 mod needs;
 mod server;
@@ -12,6 +13,7 @@ mod bad_input;
 mod clients;
 mod conformance;
 mod examples;
+mod fresh;
 mod hybrids;
 mod pasted;
 mod requests;

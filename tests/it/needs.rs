@@ -29,16 +29,34 @@ pub(crate) fn needs(tools: &[&str]) -> bool {
 ///
 /// If `PACKAGEORIGIN_TEST_ALL=1`.
 pub(crate) fn skip(what: &str) -> bool {
-    let thread = thread::current();
-    // The test harness names the thread of a test after the test.
-    let line = format!("skipped: {} needs {what}", thread.name().unwrap_or("test"));
     assert!(
         env::var_os(TEST_ALL).is_none_or(|value| value != "1"),
-        "{line}"
+        "{}",
+        skipped(what)
     );
+    say(&skipped(what));
+    false
+}
+
+/// The folder that `variable` names. If it names none, one line says that the test is skipped, also
+/// with `PACKAGEORIGIN_TEST_ALL=1`: what is there to be tested is whoever runs the tests' own.
+pub(crate) fn optional(variable: &str) -> Option<PathBuf> {
+    let folder = env::var_os(variable).filter(|value| !value.is_empty());
+    if folder.is_none() {
+        say(&format!("{}, which is optional", skipped(variable)));
+    }
+    folder.map(PathBuf::from)
+}
+
+fn skipped(what: &str) -> String {
+    let thread = thread::current();
+    // The test harness names the thread of a test after the test.
+    format!("skipped: {} needs {what}", thread.name().unwrap_or("test"))
+}
+
+fn say(line: &str) {
     // Not `eprintln!`: the harness would swallow the line of a test that passes.
     let _ = writeln!(io::stderr(), "{line}");
-    false
 }
 
 /// Where `PATH` has the program `name`.

@@ -6,13 +6,14 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::fixture::sha256;
+use crate::fixture::{REF_NAME, sha256};
 
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+pub(super) const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
@@ -26,6 +27,24 @@ pub(super) struct Document {
     pub(super) bytes: Vec<u8>,
 }
 
+/// A descriptor in `index.json`.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) media_type: String,
+    /// The reference that is written beside it.
+    pub(super) name: Option<String>,
+}
+
+impl Entry {
+    fn new(descriptor: &Value) -> Self {
+        let name = descriptor["annotations"][REF_NAME].as_str();
+        Self {
+            media_type: text(&descriptor["mediaType"]).to_owned(),
+            name: name.map(str::to_owned),
+        }
+    }
+}
+
 /// All that is in one archive, by digest.
 #[derive(Debug, Default)]
 pub(super) struct Oracle {
@@ -33,8 +52,10 @@ pub(super) struct Oracle {
     pub(super) roots: BTreeSet<String>,
     /// The manifests that no `index.json` leads to, so that they have to be made.
     pub(super) made: BTreeSet<String>,
-    /// For each item of `manifest.json` the digest of the canonical manifest, also where another one is stored.
-    pub(super) canonical: Vec<String>,
+    /// What `index.json` lists, in its order.
+    pub(super) entries: Vec<Entry>,
+    /// For each item of `manifest.json` the canonical manifest, also where another one is stored.
+    pub(super) canonical: Vec<Document>,
     /// The manifests and indexes that are there.
     pub(super) documents: BTreeMap<String, Document>,
     /// Every file, whatever it is called.
@@ -52,14 +73,19 @@ impl Oracle {
         };
         if let Some(index) = members.json("index.json") {
             for entry in list(&index["manifests"]) {
+                oracle.entries.push(Entry::new(entry));
                 oracle.roots.insert(text(&entry["digest"]).to_owned());
                 oracle.follow(entry);
             }
         }
-        if let Some(items) = members.json("manifest.json") {
-            for item in list(&items) {
-                oracle.add_item(&members, item);
+        match members.json("manifest.json") {
+            Some(Value::Array(items)) => {
+                for item in &items {
+                    oracle.add_item(&members, item);
+                }
             }
+            Some(_) => oracle.add_flat(members.file("manifest.json")),
+            None => {}
         }
         oracle
     }
@@ -77,6 +103,11 @@ impl Oracle {
         reached
     }
 
+    /// Whether it is what skopeo calls `dir:`.
+    pub(super) fn is_flat(&self) -> bool {
+        !self.roots.is_empty() && self.entries.is_empty() && self.canonical.is_empty()
+    }
+
     /// The digests of manifests in indexes that `digest` reaches and that are not there.
     pub(super) fn absent(&self, digest: &str) -> BTreeSet<String> {
         let mut reached = self.reach(digest);
@@ -84,6 +115,17 @@ impl Oracle {
             !self.documents.contains_key(digest) && !self.files.contains_key(digest)
         });
         reached
+    }
+
+    /// What can be pulled whole of `digest`: itself, or of an incomplete index the manifests that are there.
+    pub(super) fn whole(&self, digest: &str) -> Vec<String> {
+        if self.absent(digest).is_empty() {
+            return vec![digest.to_owned()];
+        }
+        let reached = self.reach(digest).into_iter();
+        reached
+            .filter(|child| child != digest && self.documents.contains_key(child))
+            .collect()
     }
 
     fn follow(&mut self, descriptor: &Value) {
@@ -103,10 +145,24 @@ impl Oracle {
         }
     }
 
+    /// The manifest or index of a `dir:`, where no descriptor leads to it.
+    fn add_flat(&mut self, bytes: &[u8]) {
+        let digest = sha256(bytes);
+        self.roots.insert(digest.clone());
+        let document: Value = serde_json::from_slice(bytes).expect("a manifest is JSON");
+        // What counts only if the document does not say what it is.
+        let media_type = if document["manifests"].is_array() {
+            OCI_INDEX
+        } else {
+            OCI_MANIFEST
+        };
+        self.follow(&json!({"digest": digest, "mediaType": media_type}));
+    }
+
     fn add_item(&mut self, members: &Members, item: &Value) {
         let document = canonical(members, item);
         let digest = sha256(&document.bytes);
-        self.canonical.push(digest.clone());
+        self.canonical.push(document.clone());
         let config = sha256(members.file(text(&item["Config"])));
         let is_stored = self.documents.values().any(|stored| {
             references(&stored.bytes)
@@ -118,6 +174,21 @@ impl Oracle {
             self.made.insert(digest.clone());
             self.documents.insert(digest, document);
         }
+    }
+}
+
+impl Document {
+    pub(super) fn digest(&self) -> String {
+        sha256(&self.bytes)
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).expect("a manifest is JSON")
+    }
+
+    /// Whether it is of the form that is made for layers of which all are compressed with gzip.
+    pub(super) fn is_docker(&self) -> bool {
+        self.media_type == DOCKER_MANIFEST
     }
 }
 

@@ -1,6 +1,8 @@
 //! Which names the real archives have to be served under, derived by hand from the rules for names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
 
 /// An archive, and the repositories that it makes.
 ///
@@ -292,13 +294,30 @@ pub(super) const OTHERS: &[Row] = &[
     ),
 ];
 
-/// One repository as a table tells it.
+/// What skopeo calls `dir:`: folders with the manifest in `manifest.json` and every blob under its bare digest.
+pub(super) const FLAT: &[Row] = &[
+    // The layers are plain tars, although the stored manifest says gzip: it is served as it is.
+    (
+        "dirs/podman4.3-docker-dir",
+        &["./podman4.3-docker-dir latest=0106c79ccc5c"],
+    ),
+    (
+        "dirs/podman4.3-docker-dir-compress",
+        &["./podman4.3-docker-dir-compress latest=dcc53c71ee6f"],
+    ),
+    (
+        "dirs/skopeo1.22-dir",
+        &["./skopeo1.22-dir latest=dcc53c71ee6f"],
+    ),
+];
+
+/// One repository as a table tells it, or as the product lists it.
 #[derive(Debug)]
-pub(super) struct Repository {
+pub(crate) struct Repository {
     /// The host with its port; none where the name is made from the path.
     pub(super) host: Option<String>,
     pub(super) path: String,
-    /// The tags of the archive, with the beginnings of digests.
+    /// The tags of the archive, with the beginnings of digests, or all of them.
     pub(super) tags: BTreeMap<String, String>,
     /// What `latest` means without the archive saying so.
     pub(super) latest: Option<String>,
@@ -338,6 +357,50 @@ impl Repository {
         repository
     }
 
+    /// Reads one of `repositories` in what `list --json` writes.
+    pub(super) fn listed(entry: &Value) -> Self {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let bare = |image: &Value| {
+            let digest = image["digest"].as_str().expect("a digest");
+            digest.trim_start_matches("sha256:").to_owned()
+        };
+        let mut repository = Self {
+            host: text(&entry["host"]),
+            path: text(&entry["path"]).expect("a path"),
+            tags: BTreeMap::new(),
+            latest: None,
+            untagged: Vec::new(),
+        };
+        for image in entry["tags"].as_array().expect("tags") {
+            match text(&image["automatic"]) {
+                Some(target) => repository.latest = Some(target),
+                None => {
+                    let tag = text(&image["tag"]).expect("a tag");
+                    repository.tags.insert(tag, bare(image));
+                }
+            }
+        }
+        let untagged = entry["untagged"].as_array().into_iter().flatten();
+        repository.untagged.extend(untagged.map(bare));
+        repository
+    }
+
+    /// `HOST/PATH:TAG` for each tag, `HOST/PATH@` for what has none; the host is `.` where there is none.
+    pub(crate) fn references(&self) -> Vec<String> {
+        let name = format!("{}/{}", self.host.as_deref().unwrap_or("."), self.path);
+        let tagged = self.tags.keys().map(|tag| format!("{name}:{tag}"));
+        let untagged = self.untagged.iter().map(|_| format!("{name}@"));
+        tagged.chain(untagged).collect()
+    }
+
+    /// Where its images are, by their digests: only of one that is listed, where those are whole.
+    pub(crate) fn manifests(&self) -> BTreeSet<String> {
+        let digests = self.tags.values().chain(&self.untagged);
+        digests
+            .map(|digest| format!("/v2/{}/manifests/sha256:{digest}", self.path))
+            .collect()
+    }
+
     /// The tags, an automatic `latest` included.
     pub(super) fn all_tags(&self) -> BTreeMap<String, String> {
         let latest = self
@@ -347,14 +410,22 @@ impl Repository {
         self.tags.clone().into_iter().chain(latest).collect()
     }
 
+    /// The name in lists: what people type for Docker Hub's own images has no `library/`.
+    pub(super) fn shown(&self) -> &str {
+        let own = self.path.strip_prefix("library/");
+        own.filter(|_| self.host.as_deref() == Some("docker.io"))
+            .unwrap_or(&self.path)
+    }
+
     /// Every name by which it can be asked for without a namespace.
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> BTreeSet<String> {
         let host = self.host.as_ref().map(|host| {
             let host = host
                 .rsplit_once(':')
                 .map_or(host.as_str(), |(host, _)| host);
             format!("{host}/{}", self.path)
         });
-        std::iter::once(self.path.clone()).chain(host).collect()
+        let plain = [self.path.clone(), self.shown().to_owned()];
+        plain.into_iter().chain(host).collect()
     }
 }
