@@ -6,17 +6,17 @@
 //!
 //! Nothing here knows of HTTP or of other archives.
 
-mod docker;
+pub mod docker;
 mod found;
 mod graph;
 mod hybrid;
 mod images;
 mod layout;
-mod members;
+pub mod members;
 pub mod names;
 mod packing;
 pub mod problem;
-mod tar;
+pub mod tar;
 
 use std::collections::BTreeMap;
 use std::path::Path;
