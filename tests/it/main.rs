@@ -12,6 +12,7 @@ mod bad_input;
 mod clients;
 mod conformance;
 mod examples;
+mod fuzz_finds;
 mod hybrids;
 mod pasted;
 mod requests;
