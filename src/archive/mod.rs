@@ -8,21 +8,21 @@
 
 mod apko;
 mod dir;
-mod docker;
+pub mod docker;
 mod found;
 mod graph;
 mod hybrid;
 mod images;
 mod keep;
 mod layout;
-mod members;
+pub mod members;
 pub mod names;
 mod naming;
 mod node;
 mod packing;
 mod pending;
 pub mod problem;
-mod tar;
+pub mod tar;
 mod writer;
 
 use std::path::Path;

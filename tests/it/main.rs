@@ -14,6 +14,7 @@ mod clients;
 mod conformance;
 mod examples;
 mod fresh;
+mod fuzz_finds;
 mod hybrids;
 mod pasted;
 mod requests;
