@@ -4,6 +4,7 @@
 //! `PACKAGEORIGIN_TEST_ALL=1`.
 
 mod fixture;
+mod listing;
 mod needs;
 mod server;
 
@@ -18,3 +19,4 @@ mod requests;
 mod serving;
 mod suites;
 mod tidy;
+mod writers;
