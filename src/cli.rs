@@ -54,6 +54,9 @@ pub struct CatalogArgs {
     /// Leave out tags with a `+`, which version 1.1 of the specification forbids
     #[arg(long, env = "PACKAGEORIGIN_STRICT_TAGS", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub strict_tags: bool,
+    /// Serve no tag that archives give to different images, instead of the newest of these
+    #[arg(long, env = "PACKAGEORIGIN_STRICT", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub strict: bool,
 }
 
 /// How to serve.

@@ -48,6 +48,8 @@ pub struct Catalog {
     pub auto_latest: bool,
     /// Leave out tags that v1.1 of the specification forbids.
     pub strict_tags: bool,
+    /// Serve no tag that archives give to different images.
+    pub strict: bool,
 }
 
 /// How to serve.
@@ -90,6 +92,7 @@ impl Catalog {
             paths,
             no_auto_latest,
             strict_tags,
+            strict,
         } = arguments;
         let mut named: Vec<PathBuf> = packages.into_iter().chain(paths).collect();
         if named.is_empty() {
@@ -108,6 +111,7 @@ impl Catalog {
             packages,
             auto_latest: !no_auto_latest,
             strict_tags,
+            strict,
         })
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Such an archive keeps no manifest, so one is made (see [`canonical`]).
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::graph::{Graph, MAX_CONFIG, MAX_LAYERS};
@@ -9,9 +11,9 @@ use super::members::{Members, Stored};
 use super::packing::{Compression, MAGIC_LENGTH};
 use super::problem::Fault;
 use crate::digest::{Algorithm, Digest};
-use crate::oci::ImageConfig;
 use crate::oci::canonical::{self, Packing};
 use crate::oci::descriptor::or_default;
+use crate::oci::{ImageConfig, MediaType};
 
 /// A `manifest.json` up to this size is read, as containerd does.
 const MAX_MANIFEST: u64 = 20 << 20;
@@ -27,6 +29,33 @@ pub struct Item {
     pub repo_tags: Vec<String>,
     #[serde(default, deserialize_with = "or_default")]
     layers: Vec<String>,
+    /// By diff ID, or by some writers by digest.
+    #[serde(default, deserialize_with = "or_default")]
+    layer_sources: BTreeMap<String, LayerSource>,
+}
+
+/// What a writer says about a layer beside its name. Never believed alone: it has four meanings.
+#[derive(Debug, Deserialize)]
+struct LayerSource {
+    #[serde(default, rename = "mediaType")]
+    media_type: Option<String>,
+    #[serde(default)]
+    digest: Option<String>,
+}
+
+impl Item {
+    /// Whether the archive says of the plain layer with `diff_id` that its bytes have another digest.
+    fn contradicts(&self, diff_id: &Digest) -> bool {
+        let source = self.layer_sources.get(&diff_id.to_string());
+        source.is_some_and(|source| {
+            let is_plain = source
+                .media_type
+                .as_deref()
+                .is_some_and(|told| MediaType::new(told).is_plain_layer());
+            let digest = source.digest.as_deref().and_then(|told| told.parse().ok());
+            is_plain && digest.is_some_and(|digest: Digest| digest != *diff_id)
+        })
+    }
 }
 
 /// A configuration that was read and hashed.
@@ -100,7 +129,25 @@ pub fn make_manifest(
     config: &Config,
     graph: &mut Graph<'_>,
 ) -> Result<Digest, (String, Fault)> {
-    let layers = layers(members, prefix, item, &config.parsed)?;
+    let diff_ids = diff_ids(item, &config.parsed).map_err(|fault| (item.config.clone(), fault))?;
+    let mut layers = Vec::new();
+    let mut pending = None;
+    for (name, diff_id) in item.layers.iter().zip(diff_ids) {
+        let reading = Layer {
+            item,
+            name,
+            diff_id,
+        };
+        match reading.read(members, prefix, graph) {
+            Ok(layer) => layers.push(layer),
+            // All that has to be hashed is found at once.
+            Err(fault @ Fault::PendingLayer) => pending = pending.or(Some((name.clone(), fault))),
+            Err(fault) => return Err((name.clone(), fault)),
+        }
+    }
+    if let Some(pending) = pending {
+        return Err(pending);
+    }
     for (layer, stored) in &layers {
         graph.locate(layer.blob.digest.clone(), *stored);
     }
@@ -116,74 +163,75 @@ pub fn make_manifest(
         .map_err(|fault| (item.config.clone(), fault))
 }
 
-/// The layers of `item`, bottom first.
-fn layers(
-    members: &Members,
-    prefix: &str,
-    item: &Item,
-    config: &ImageConfig,
-) -> Result<Vec<(canonical::Layer, Stored)>, (String, Fault)> {
+/// The diff IDs of the layers of `item`, of which there have to be as many.
+fn diff_ids<'c>(item: &Item, config: &'c ImageConfig) -> Result<&'c [String], Fault> {
     let diff_ids = config.diff_ids().unwrap_or_default();
     if item.layers.len() > MAX_LAYERS {
-        return Err((
-            item.config.clone(),
-            Fault::TooMany {
-                what: "layers",
-                limit: MAX_LAYERS,
-            },
-        ));
+        return Err(Fault::TooMany {
+            what: "layers",
+            limit: MAX_LAYERS,
+        });
     }
     if diff_ids.len() != item.layers.len() {
-        let fault = Fault::LayerCount {
+        return Err(Fault::LayerCount {
             layers: item.layers.len(),
             diff_ids: diff_ids.len(),
-        };
-        return Err((item.config.clone(), fault));
+        });
     }
-    let layers = item.layers.iter().zip(diff_ids);
-    layers
-        .map(|(name, diff_id)| {
-            layer(members, prefix, name, diff_id).map_err(|fault| (name.clone(), fault))
-        })
-        .collect()
+    Ok(diff_ids)
 }
 
-/// Where a layer lies and what its digest is, without reading more than its first bytes.
-fn layer(
-    members: &Members,
-    prefix: &str,
-    name: &str,
-    diff_id: &str,
-) -> Result<(canonical::Layer, Stored), Fault> {
-    let stored = locate(members, prefix, name)?;
-    let bad_digest = |error| Fault::BadDigest {
-        digest: diff_id.to_owned(),
-        error,
-    };
-    let diff_id: Digest = diff_id.parse().map_err(bad_digest)?;
-    let compressed = match Compression::detect(&members.read_front(stored, MAGIC_LENGTH)?) {
-        None => None,
-        Some(Compression::Gzip) => Some(Packing::Gzip),
-        Some(Compression::Zstd) => Some(Packing::Zstd),
-        Some(other) => return Err(Fault::LayerPacking(other.name())),
-    };
-    let (packing, digest) = match compressed {
-        // The diff ID is the digest of the uncompressed layer; a name that says another one leaves it open.
-        None if digest_of_name(name).is_some_and(|named| named != diff_id) => {
-            return Err(Fault::PendingLayer);
-        }
-        None => (Packing::Plain, diff_id),
-        Some(packing) => match digest_of_name(name) {
+/// A layer that `manifest.json` lists.
+struct Layer<'i> {
+    item: &'i Item,
+    /// Of the member.
+    name: &'i str,
+    /// As the configuration has it.
+    diff_id: &'i str,
+}
+
+impl Layer<'_> {
+    /// Where it lies and what its digest is, without reading more than its first bytes.
+    fn read(
+        &self,
+        members: &Members,
+        prefix: &str,
+        graph: &mut Graph<'_>,
+    ) -> Result<(canonical::Layer, Stored), Fault> {
+        let stored = locate(members, prefix, self.name)?;
+        let packing = match Compression::detect(&members.read_front(stored, MAGIC_LENGTH)?) {
+            None => Packing::Plain,
+            Some(Compression::Gzip) => Packing::Gzip,
+            Some(Compression::Zstd) => Packing::Zstd,
+            Some(other) => return Err(Fault::LayerPacking(other.name())),
+        };
+        let digest = match self.claimed(packing)? {
+            Some(digest) => digest,
+            None => graph.learn(stored).ok_or(Fault::PendingLayer)?,
+        };
+        let size = stored.size;
+        let blob = canonical::Blob { digest, size };
+        Ok((canonical::Layer { blob, packing }, stored))
+    }
+
+    /// The digest that the archive claims for it; `None` where it claims none, or two.
+    fn claimed(&self, packing: Packing) -> Result<Option<Digest>, Fault> {
+        let bad_digest = |error| Fault::BadDigest {
+            digest: self.diff_id.to_owned(),
+            error,
+        };
+        let diff_id: Digest = self.diff_id.parse().map_err(bad_digest)?;
+        let named = digest_of_name(self.name);
+        Ok(match packing {
+            Packing::Plain => {
+                let is_contradicted =
+                    named.is_some_and(|named| named != diff_id) || self.item.contradicts(&diff_id);
+                (!is_contradicted).then_some(diff_id)
+            }
             // A name that is the diff ID says nothing about the compressed bytes.
-            Some(digest) if digest != diff_id => (packing, digest),
-            _ => return Err(Fault::PendingLayer),
-        },
-    };
-    let blob = canonical::Blob {
-        digest,
-        size: stored.size,
-    };
-    Ok((canonical::Layer { blob, packing }, stored))
+            Packing::Gzip | Packing::Zstd => named.filter(|named| *named != diff_id),
+        })
+    }
 }
 
 /// Where the member that `manifest.json` names lies. Docker for Windows once wrote backslashes.

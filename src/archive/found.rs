@@ -1,206 +1,256 @@
-//! Turns what was read of one archive into what is kept of it.
+//! What an archive holds, as it is kept: compact, immutable, and looked up by digest.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::graph::{Graph, MAX_REACH, Node, NodeBody};
-use super::members::Stored;
 use super::names::ImageName;
-use super::problem::{Fault, Problems};
-use super::{Absent, Document, Found, Image, PlatformImage};
-use crate::content::{Claim, Place, Source};
+use super::pending::Unhashed;
+use crate::content::{Claim, Copy, Source};
 use crate::digest::Digest;
-use crate::oci::Platform;
+use crate::oci::media_type::Kind;
+use crate::oci::{MediaType, Platform};
 
-/// What is kept of an archive with the images `named`: their roots and names.
-pub fn finish(
-    graph: &Graph<'_>,
-    mut named: BTreeMap<Digest, BTreeSet<ImageName>>,
-    problems: &mut Problems,
-) -> Found {
-    let (digests, sizes): (Vec<Digest>, Vec<u64>) = reached_by_all(graph, &mut named, problems)
-        .into_iter()
-        .map(|(digest, size)| (digest.clone(), size))
-        .unzip();
-    let images = named
-        .into_iter()
-        .map(|(root, names)| image(graph, root, names, &digests))
-        .collect();
-    let document = |(digest, node): (&Digest, &Node)| Document {
-        digest: digest.clone(),
-        media_type: node.media_type.clone(),
-        size: node.size,
-        referrer: node.referrer.clone(),
-    };
-    Found {
-        images,
-        documents: graph.nodes().map(document).collect(),
-        digests: digests.into(),
-        sizes: sizes.into(),
-        sources: sources(graph),
-    }
-}
-
-/// Every digest that an image reaches, with its length. Images beyond the cap are left out.
+/// What an archive holds. Immutable, and valid as long as the files of its sources stay the same.
 ///
-/// Where documents tell different lengths, that of what lies in the archive counts.
-fn reached_by_all<'g>(
-    graph: &'g Graph<'_>,
-    named: &mut BTreeMap<Digest, BTreeSet<ImageName>>,
-    problems: &mut Problems,
-) -> BTreeMap<&'g Digest, u64> {
-    let mut digests = BTreeMap::new();
-    let mut total = 0;
-    named.retain(|root, _| {
-        if total > MAX_REACH {
-            return false;
-        }
-        let reach = graph.reach(root);
-        total += reach.len();
-        for (digest, told) in reach {
-            digests
-                .entry(digest)
-                .or_insert_with(|| graph.stored_size(digest).unwrap_or(told));
-        }
-        total <= MAX_REACH
-    });
-    if total > MAX_REACH {
-        problems.add(&Fault::TooMany {
-            what: "references to blobs",
-            limit: MAX_REACH,
-        });
-    }
-    digests
+/// Everything that its documents refer to has a *position*: first what it holds, sorted by digest,
+/// then what it lacks, likewise. What a document refers to is kept as positions, four bytes each.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The files, with what lies where in them.
+    pub sources: Box<[Arc<Source>]>,
+    /// The images.
+    pub images: Box<[Image]>,
+    /// The manifests and indexes, sorted by digest.
+    pub documents: Box<[Document]>,
+    /// The numbers of those documents that say something about another one.
+    pub(super) referring: Box<[u32]>,
+    /// Source and claim of everything that it holds, sorted by digest; `None` where there is one source:
+    /// its claims are in that order.
+    pub(super) places: Option<Box<[(u32, u32)]>>,
+    /// What its documents refer to and it does not hold, sorted by digest.
+    pub lacking: Box<[Lacking]>,
+    /// Layers that have to be hashed before their images can be served.
+    pub pending: Box<[Unhashed]>,
 }
 
-fn image(graph: &Graph<'_>, root: Digest, names: BTreeSet<ImageName>, digests: &[Digest]) -> Image {
-    let reach = graph.reach(&root);
-    let position = |digest: &Digest| {
-        digests
-            .binary_search(digest)
+/// Something that a document refers to and the archive does not hold.
+#[derive(Debug)]
+pub struct Lacking {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its length in bytes, as the document tells it.
+    pub size: u64,
+    /// What it is to the document.
+    pub role: Role,
+}
+
+/// What something is to the document that refers to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A manifest or an index, as of a platform that was not saved.
+    Manifest,
+    /// A configuration or a layer.
+    Blob,
+    /// A layer that clients fetch from elsewhere, so that its absence is ordinary.
+    Foreign,
+}
+
+/// An image of an archive: a manifest or an index, with its names.
+#[derive(Debug)]
+pub struct Image {
+    /// Its manifest or index.
+    pub root: Digest,
+    /// Where clients look for it. Never empty.
+    pub names: Box<[ImageName]>,
+    /// When it was made: the newest of its platforms.
+    pub created: Option<Timestamp>,
+    /// The images for platforms in it; empty for an artifact.
+    pub platforms: Box<[PlatformImage]>,
+    /// Length in bytes of all that it reaches, as its documents tell.
+    pub size: u64,
+    /// Whether its manifest was made here, because the archive keeps none.
+    pub is_made: bool,
+}
+
+/// What a platform gets of an image.
+#[derive(Clone, Debug)]
+pub struct PlatformImage {
+    /// The platform.
+    pub platform: Platform,
+    /// The manifest for it.
+    pub digest: Digest,
+    /// Length in bytes of its configuration and layers.
+    pub size: u64,
+}
+
+/// A manifest or an index: what is needed to answer for it without its bytes.
+#[derive(Debug)]
+pub struct Document {
+    /// Its digest.
+    pub digest: Digest,
+    /// The type under which it is served.
+    pub media_type: MediaType,
+    /// Its length in bytes.
+    pub size: u64,
+    /// What it refers to, as sorted positions in the archive.
+    pub references: Box<[u32]>,
+    /// What it says about another manifest, if it does.
+    pub referrer: Option<Box<Referrer>>,
+}
+
+/// That a manifest has a subject, and how it is listed as a
+/// [referrer](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers) of that.
+#[derive(Clone, Debug)]
+pub struct Referrer {
+    /// The manifest that it is about.
+    pub subject: Digest,
+    /// What it is.
+    pub artifact_type: Option<String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Document {
+    /// Whether it is an index.
+    pub fn is_index(&self) -> bool {
+        self.media_type.kind() == Some(Kind::Index)
+    }
+}
+
+impl Found {
+    /// The manifest or index with this digest, if it was read in this archive.
+    pub fn document(&self, digest: &Digest) -> Option<&Document> {
+        self.document_number(digest)
+            .map(|number| &self.documents[number])
+    }
+
+    fn document_number(&self, digest: &Digest) -> Option<usize> {
+        self.documents
+            .binary_search_by(|document| document.digest.cmp(digest))
             .ok()
-            .and_then(|at| u32::try_from(at).ok())
-    };
-    let (images, created) = platforms(graph, &root);
-    Image {
-        names: names.into_iter().collect(),
-        created,
-        platforms: images.into(),
-        size: reach
-            .values()
-            .fold(0, |sum, size| sum.saturating_add(*size)),
-        is_made: graph.made().contains_key(&root),
-        reach: reach.keys().filter_map(|digest| position(digest)).collect(),
-        absent: absent(graph, &reach),
-        root,
     }
-}
 
-/// What of `reach` the archive does not hold, by what it is; foreign layers are meant to be elsewhere.
-fn absent(graph: &Graph<'_>, reach: &BTreeMap<&Digest, u64>) -> Absent {
-    let (mut manifests, mut foreign) = (BTreeSet::new(), BTreeSet::new());
-    for node in reach.keys().filter_map(|digest| graph.node(digest)) {
-        match &node.body {
-            NodeBody::Index(children) => {
-                let documents = children.iter().filter(|child| child.is_document);
-                manifests.extend(documents.map(|child| &child.reach.digest));
-            }
-            NodeBody::Image(image) => {
-                let layers = image.layers.iter().filter(|layer| layer.is_foreign);
-                foreign.extend(layers.map(|layer| &layer.reach.digest));
-            }
-        }
+    /// Those of its documents that say something about another one.
+    pub fn referring(&self) -> impl Iterator<Item = (u32, &Document)> {
+        self.referring
+            .iter()
+            .map(|number| (*number, &self.documents[*number as usize]))
     }
-    let is_here = |digest: &Digest| graph.is_located(digest) || graph.made().contains_key(digest);
-    let mut absent = Absent::default();
-    for digest in reach.keys().copied().filter(|digest| !is_here(digest)) {
-        if manifests.contains(digest) {
-            absent.manifests.push(digest.clone());
-        } else if !foreign.contains(digest) {
-            absent.blobs.push(digest.clone());
-        }
-    }
-    absent
-}
 
-/// The images for platforms that `root` holds, each once, in the order of its indexes, and when the newest was made.
-///
-/// Not recursive: an archive can chain indexes as deep as it likes by listing the innermost first.
-fn platforms(graph: &Graph<'_>, root: &Digest) -> (Vec<PlatformImage>, Option<Timestamp>) {
-    let (mut images, mut created) = (Vec::new(), None);
-    let mut seen = BTreeSet::new();
-    let mut pending: Vec<(&Digest, Option<&Platform>)> = vec![(root, None)];
-    while let Some((digest, told)) = pending.pop() {
-        let Some(node) = graph.node(digest).filter(|_| seen.insert(digest)) else {
-            continue;
+    /// The position of `digest`, if the archive holds it or refers to it.
+    pub fn position(&self, digest: &Digest) -> Option<u32> {
+        let held = match &self.places {
+            None => self.sources.first()?.find(digest),
+            Some(places) => {
+                let at = places.partition_point(|place| self.claim(*place).digest < *digest);
+                (self.claim(*places.get(at)?).digest == *digest).then_some(at)
+            }
         };
-        match &node.body {
-            NodeBody::Index(children) => {
-                let children = children
-                    .iter()
-                    .map(|child| (&child.reach.digest, child.platform.as_ref()));
-                pending.extend(children.rev());
-            }
-            NodeBody::Image(image) => {
-                let known = image.known.as_deref();
-                created = created.max(known.and_then(|known| known.created));
-                let platform = told.or(known.map(|known| &known.platform));
-                if let Some(platform) = platform.filter(|platform| platform.is_real()) {
-                    let blobs = image
-                        .config
-                        .iter()
-                        .chain(image.layers.iter().map(|layer| &layer.reach));
-                    let size = blobs.map(|blob| blob.size).fold(0, u64::saturating_add);
-                    images.push(PlatformImage {
-                        platform: platform.clone(),
-                        digest: digest.clone(),
-                        size,
-                    });
-                }
-            }
+        let position = held.or_else(|| {
+            let at = self
+                .lacking
+                .binary_search_by(|lacking| lacking.digest.cmp(digest));
+            Some(self.held() + at.ok()?)
+        });
+        u32::try_from(position?).ok()
+    }
+
+    /// How many positions there are.
+    pub fn positions(&self) -> usize {
+        self.held() + self.lacking.len()
+    }
+
+    fn held(&self) -> usize {
+        match &self.places {
+            None => self
+                .sources
+                .first()
+                .map_or(0, |source| source.claims().len()),
+            Some(places) => places.len(),
         }
     }
-    (images, created)
-}
 
-/// One source for each file that holds something.
-fn sources(graph: &Graph<'_>) -> Box<[Arc<Source>]> {
-    let mut claims: BTreeMap<usize, Vec<Claim>> = BTreeMap::new();
-    for (
-        digest,
-        Stored {
-            file,
-            offset,
-            size: length,
-        },
-    ) in graph.located()
-    {
-        let place = if graph.is_document(digest) {
-            Place::Document {
-                offset,
-                length,
-                kept: OnceLock::new(),
-            }
-        } else {
-            Place::Extent { offset, length }
+    /// Source and claim of what the archive holds at `position`.
+    fn place(&self, position: u32) -> (u32, u32) {
+        match &self.places {
+            None => (0, position),
+            Some(places) => places[position as usize],
+        }
+    }
+
+    fn claim(&self, (source, claim): (u32, u32)) -> &Claim {
+        &self.sources[source as usize].claims()[claim as usize]
+    }
+
+    /// What the archive does not hold at `position`; `None` if it does hold it.
+    pub fn lacking_at(&self, position: u32) -> Option<&Lacking> {
+        (position as usize)
+            .checked_sub(self.held())
+            .map(|at| &self.lacking[at])
+    }
+
+    /// The digest at `position`.
+    pub fn digest(&self, position: u32) -> &Digest {
+        match self.lacking_at(position) {
+            Some(lacking) => &lacking.digest,
+            None => &self.claim(self.place(position)).digest,
+        }
+    }
+
+    /// The length in bytes of what is at `position`: of what lies there, or as documents tell it.
+    pub fn size(&self, position: u32) -> u64 {
+        match self.lacking_at(position) {
+            Some(lacking) => lacking.size,
+            None => self.claim(self.place(position)).len(),
+        }
+    }
+
+    /// Every copy of what the archive holds at `position`.
+    pub fn copies(&self, position: u32) -> impl Iterator<Item = Copy> {
+        let digest = self.digest(position);
+        let held = u32::try_from(self.held()).unwrap_or(u32::MAX);
+        (position..held)
+            .map(|position| self.place(position))
+            .take_while(move |place| self.claim(*place).digest == *digest)
+            .map(|(source, claim)| {
+                Copy::new(Arc::clone(&self.sources[source as usize]), claim as usize)
+            })
+    }
+
+    /// Whether one of its documents is `digest` or refers to it, so that it does not merely lie there.
+    pub fn refers_to(&self, digest: &Digest) -> bool {
+        let Some(position) = self.position(digest) else {
+            return false;
         };
-        claims.entry(file).or_default().push(Claim {
-            digest: digest.clone(),
-            place,
-        });
+        let refers = |document: &Document| document.references.binary_search(&position).is_ok();
+        self.document(digest).is_some() || self.documents.iter().any(refers)
     }
-    for (digest, bytes) in graph.made() {
-        let place = Place::Memory(bytes.clone());
-        claims.entry(0).or_default().push(Claim {
-            digest: digest.clone(),
-            place,
-        });
+
+    /// Everything that the documents `roots` reach, themselves included, as sorted positions.
+    pub fn reach<'d>(&self, roots: impl IntoIterator<Item = &'d Digest>) -> Vec<u32> {
+        let mut pending: Vec<usize> = roots
+            .into_iter()
+            .filter_map(|root| self.document_number(root))
+            .collect();
+        let mut walked = BTreeSet::new();
+        let mut reached = Vec::new();
+        while let Some(number) = pending.pop() {
+            if !walked.insert(number) {
+                continue;
+            }
+            let document = &self.documents[number];
+            reached.extend(self.position(&document.digest));
+            reached.extend_from_slice(&document.references);
+            if document.is_index() {
+                let children = document.references.iter();
+                pending
+                    .extend(children.filter_map(|child| self.document_number(self.digest(*child))));
+            }
+        }
+        reached.sort_unstable();
+        reached.dedup();
+        reached
     }
-    let source = |(file, claims): (usize, Vec<Claim>)| {
-        let (location, identity) = &graph.members().files()[file];
-        Arc::new(Source::new(location.clone(), *identity, claims))
-    };
-    claims.into_iter().map(source).collect()
 }

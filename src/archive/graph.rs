@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use jiff::Timestamp;
 
-use super::Referrer;
+use super::Learned;
 use super::members::{Members, Stored};
+use super::node::{self, ImageNode, Known, LayerNode, Node, NodeBody, Reference};
 use super::problem::{Fault, Problems};
 use crate::digest::Digest;
 use crate::oci::manifest::Body;
-use crate::oci::{Descriptor, ImageConfig, Manifest, MediaType, Platform};
+use crate::oci::{Descriptor, ImageConfig, Manifest, MediaType};
 
 /// Manifests and indexes up to this size are read; the specification asks for at least 4 megabytes.
 const MAX_MANIFEST: u64 = 4 << 20;
@@ -27,73 +29,29 @@ pub const MAX_ENTRIES: usize = 10_000;
 const MAX_DOCUMENTS: usize = 100_000;
 /// At most so many bytes of them, all together.
 const MAX_BYTES: u64 = 64 << 20;
-/// The manifests made for one archive may be this long together: they are kept in memory.
-const MAX_MADE: usize = 16 << 20;
-/// The images of one archive may reach this many digests, each counted for each image: a small
-/// archive can list a large index very often.
+/// What is kept in memory of one archive, because no member holds it, may be this long together.
+const MAX_MEMORY: usize = 16 << 20;
+/// The blobs that are embedded in one manifest may be this long together.
+const MAX_EMBEDDED: usize = 4 << 20;
+/// The images of one archive may reach this many digests, each counted for each repository that an image is in: a
+/// small archive can list a large index very often.
 pub const MAX_REACH: usize = 1_000_000;
-
-/// A blob that a document refers to.
-#[derive(Clone, Debug)]
-pub struct Reach {
-    /// Its digest.
-    pub digest: Digest,
-    /// Its length, as the document tells it.
-    pub size: u64,
-}
-
-/// A manifest or an index that was read and is what its digest says.
-#[derive(Debug)]
-pub struct Node {
-    pub media_type: MediaType,
-    pub size: u64,
-    pub body: NodeBody,
-    pub referrer: Option<Box<Referrer>>,
-}
-
-#[derive(Debug)]
-pub enum NodeBody {
-    Image(ImageNode),
-    Index(Vec<Child>),
-}
-
-#[derive(Debug)]
-pub struct ImageNode {
-    pub config: Option<Reach>,
-    /// What the configuration tells, if it is there and is an image's. Images may share it.
-    pub known: Option<Arc<Known>>,
-    pub layers: Vec<LayerNode>,
-}
-
-#[derive(Debug)]
-pub struct Known {
-    pub platform: Platform,
-    pub created: Option<Timestamp>,
-    diff_ids: Vec<String>,
-}
-
-#[derive(Debug)]
-pub struct LayerNode {
-    pub reach: Reach,
-    is_plain: bool,
-    /// Its absence is ordinary: clients fetch it from elsewhere.
-    pub is_foreign: bool,
-}
-
-#[derive(Debug)]
-pub struct Child {
-    pub reach: Reach,
-    pub platform: Option<Platform>,
-    /// Whether it is a manifest or an index by its type, not some other blob.
-    pub is_document: bool,
-}
 
 /// Everything that was found in one archive.
 #[derive(Debug)]
 pub struct Graph<'m> {
     members: &'m Members,
+    /// The digests that were found out by hashing.
+    learned: &'m Learned,
+    /// Places whose digest has to be found out so.
+    pending: BTreeSet<Stored>,
+    /// Where the bytes lie that claim a digest: the place that is used, then others.
     located: BTreeMap<Digest, Stored>,
-    made: BTreeMap<Digest, Bytes>,
+    alternates: BTreeMap<Digest, Vec<Stored>>,
+    /// Bytes that no member holds: manifests made here, and blobs embedded in manifests.
+    memory: BTreeMap<Digest, Bytes>,
+    memory_used: usize,
+    made: BTreeSet<Digest>,
     nodes: BTreeMap<Digest, Node>,
     /// Configurations that were read, by digest: many images may share one.
     configs: BTreeMap<Digest, Option<Arc<Known>>>,
@@ -101,28 +59,43 @@ pub struct Graph<'m> {
     refused: BTreeSet<Digest>,
     /// Length of all documents that were read.
     bytes_read: u64,
-    /// Length of all manifests that were made.
-    bytes_made: usize,
 }
 
 impl<'m> Graph<'m> {
     /// A graph of the archive with these members, with nothing in it.
-    pub fn new(members: &'m Members) -> Self {
+    pub fn new(members: &'m Members, learned: &'m Learned) -> Self {
         Self {
             members,
+            learned,
+            pending: BTreeSet::new(),
             located: BTreeMap::new(),
-            made: BTreeMap::new(),
+            alternates: BTreeMap::new(),
+            memory: BTreeMap::new(),
+            memory_used: 0,
+            made: BTreeSet::new(),
             nodes: BTreeMap::new(),
             configs: BTreeMap::new(),
             refused: BTreeSet::new(),
             bytes_read: 0,
-            bytes_made: 0,
         }
     }
 
-    /// Notes that the bytes at `stored` are claimed to have `digest`. The first claim counts.
+    /// Notes that the bytes at `stored` are claimed to have `digest`. The first claim counts until it proves wrong;
+    /// what was found out by hashing goes before any claim.
     pub fn locate(&mut self, digest: Digest, stored: Stored) {
-        self.located.entry(digest).or_insert(stored);
+        let digest = self.learned.get(stored).cloned().unwrap_or(digest);
+        match self.located.get(&digest) {
+            None => {
+                self.located.insert(digest, stored);
+            }
+            Some(known) if *known == stored => {}
+            Some(_) => {
+                let others = self.alternates.entry(digest).or_default();
+                if !others.contains(&stored) {
+                    others.push(stored);
+                }
+            }
+        }
     }
 
     /// Adds the canonical manifest made for an image whose config was read and whose layers are located.
@@ -135,21 +108,33 @@ impl<'m> Graph<'m> {
         json: String,
         config: &ImageConfig,
     ) -> Result<Digest, Fault> {
-        self.bytes_made += json.len();
-        if self.bytes_made > MAX_MADE {
-            return Err(Fault::TooMany {
-                what: "bytes of manifests to make",
-                limit: MAX_MADE,
-            });
-        }
         let bytes = Bytes::from(json);
         let digest = Digest::sha256(&bytes);
         let manifest = Manifest::parse(&bytes, Some(media_type)).map_err(Fault::Manifest)?;
-        let known = Some(Arc::new(Known::of(config)));
-        let node = Node::of(&manifest, bytes.len() as u64, |_| known);
+        let node = Node::of(
+            &manifest,
+            bytes.len() as u64,
+            Some(Arc::new(Known::of(config))),
+        );
+        self.remember(&digest, bytes)?;
         self.nodes.insert(digest.clone(), node);
-        self.made.insert(digest.clone(), bytes);
+        self.made.insert(digest.clone());
         Ok(digest)
+    }
+
+    fn remember(&mut self, digest: &Digest, bytes: Bytes) -> Result<(), Fault> {
+        if self.memory.contains_key(digest) {
+            return Ok(());
+        }
+        self.memory_used += bytes.len();
+        if self.memory_used > MAX_MEMORY {
+            return Err(Fault::TooMany {
+                what: "bytes of manifests to make",
+                limit: MAX_MEMORY,
+            });
+        }
+        self.memory.insert(digest.clone(), bytes);
+        Ok(())
     }
 
     /// Reads what `descriptor`, found in `parent`, refers to, and what that refers to in turn.
@@ -175,25 +160,23 @@ impl<'m> Graph<'m> {
             .media_type
             .as_ref()
             .is_some_and(|told| told.kind().is_none());
-        if is_other || self.nodes.contains_key(&digest) || self.refused.contains(&digest) {
+        if is_other
+            || self.nodes.contains_key(&digest)
+            || self.refused.contains(&digest)
+            || !self.is_here(&digest)
+        {
             return;
         }
-        let Some(stored) = self.located.get(&digest).copied() else {
-            return;
-        };
         if depth > MAX_DEPTH {
             return problems.add_in(parent, &Fault::TooDeep(MAX_DEPTH));
-        }
-        if stored.size == descriptor.size && stored.size <= MAX_MANIFEST {
-            self.bytes_read += stored.size;
         }
         if self.nodes.len() >= MAX_DOCUMENTS || self.bytes_read > MAX_BYTES {
             let (what, limit) = ("manifests", MAX_DOCUMENTS);
             return problems.add_in(parent, &Fault::TooMany { what, limit });
         }
         let name = digest.to_string();
-        let manifest = match self.read_manifest(descriptor, &digest, stored) {
-            Ok(manifest) => manifest,
+        let (manifest, size) = match self.read_manifest(descriptor, &digest) {
+            Ok(read) => read,
             Err(fault) => {
                 // What another reference says about its size may be right.
                 if !matches!(fault, Fault::SizeMismatch { .. }) {
@@ -202,11 +185,13 @@ impl<'m> Graph<'m> {
                 return problems.add_in(&name, &fault);
             }
         };
+        self.take_embedded(&manifest, &name, problems);
         self.check_entries(&manifest, &name, problems);
-        let node = Node::of(&manifest, stored.size, |config| {
-            self.read_config(config, problems)
-        });
-        self.nodes.insert(digest, node);
+        let known = match &manifest.body {
+            Body::Image { config, .. } => self.read_config(config, problems),
+            Body::Index { .. } => None,
+        };
+        self.nodes.insert(digest, Node::of(&manifest, size, known));
         if let Body::Index { manifests } = &manifest.body {
             for child in manifests.iter().take(MAX_ENTRIES) {
                 self.visit_at(child, &name, depth + 1, problems);
@@ -218,55 +203,112 @@ impl<'m> Graph<'m> {
         &mut self,
         descriptor: &Descriptor,
         digest: &Digest,
-        stored: Stored,
-    ) -> Result<Manifest, Fault> {
-        if stored.size != descriptor.size {
-            return Err(Fault::SizeMismatch {
-                expected: descriptor.size,
-                found: stored.size,
-            });
-        }
-        let bytes = self.members.read(stored, MAX_MANIFEST)?;
-        self.check_digest(digest, &bytes)?;
-        Manifest::parse(&bytes, descriptor.media_type.as_ref()).map_err(Fault::Manifest)
+    ) -> Result<(Manifest, u64), Fault> {
+        let bytes = self.read(digest, Some(descriptor.size), MAX_MANIFEST)?;
+        let size = bytes.len() as u64;
+        self.bytes_read += size;
+        let manifest =
+            Manifest::parse(&bytes, descriptor.media_type.as_ref()).map_err(Fault::Manifest)?;
+        Ok((manifest, size))
     }
 
+    /// The bytes of `digest`, which is here, from the first place that holds what its digest says.
+    ///
     /// Bytes that are not what their name says are no copy of the blob, for nobody.
-    fn check_digest(&mut self, expected: &Digest, bytes: &[u8]) -> Result<(), Fault> {
-        let found = Digest::of(expected.algorithm(), bytes);
-        if found == *expected {
-            return Ok(());
+    fn read(&mut self, digest: &Digest, size: Option<u64>, limit: u64) -> Result<Bytes, Fault> {
+        if let Some(bytes) = self.memory.get(digest) {
+            return check_size(size, bytes.len() as u64).map(|()| bytes.clone());
         }
-        self.located.remove(expected);
-        Err(Fault::DigestMismatch {
-            expected: expected.clone(),
-            found,
-        })
+        if let Some(size) = size {
+            self.prefer(digest, size);
+        }
+        loop {
+            let Some(stored) = self.located.get(digest).copied() else {
+                return Err(Fault::MissingMember(digest.to_string()));
+            };
+            check_size(size, stored.size)?;
+            let bytes = self.members.read(stored, limit)?;
+            let found = Digest::of(digest.algorithm(), &bytes);
+            if found == *digest {
+                return Ok(bytes.into());
+            }
+            if !self.forget(digest) {
+                return Err(Fault::DigestMismatch {
+                    expected: digest.clone(),
+                    found,
+                });
+            }
+        }
+    }
+
+    /// Where several places claim `digest`, uses one that is `size` bytes long.
+    fn prefer(&mut self, digest: &Digest, size: u64) {
+        let (Some(used), Some(others)) = (
+            self.located.get_mut(digest),
+            self.alternates.get_mut(digest),
+        ) else {
+            return;
+        };
+        if used.size != size
+            && let Some(right) = others.iter_mut().find(|other| other.size == size)
+        {
+            std::mem::swap(used, right);
+        }
+    }
+
+    /// Forgets the place that is used for `digest`, and tells whether there is another one.
+    fn forget(&mut self, digest: &Digest) -> bool {
+        let next = self.alternates.get_mut(digest).and_then(Vec::pop);
+        match next {
+            Some(next) => self.located.insert(digest.clone(), next).is_some(),
+            None => {
+                self.located.remove(digest);
+                false
+            }
+        }
+    }
+
+    /// Takes what a manifest embeds and no member holds: the
+    /// [`data`](https://github.com/opencontainers/image-spec/blob/main/descriptor.md#embedded-content) of its descriptors.
+    fn take_embedded(&mut self, manifest: &Manifest, name: &str, problems: &mut Problems) {
+        let mut total = 0;
+        for descriptor in manifest.descriptors() {
+            let (Some(data), Ok(digest)) = (&descriptor.data, descriptor.digest()) else {
+                continue;
+            };
+            if self.is_here(&digest) {
+                continue;
+            }
+            total += data.len();
+            let taken = if total > MAX_EMBEDDED {
+                Err(Fault::TooMany {
+                    what: "bytes of embedded data",
+                    limit: MAX_EMBEDDED,
+                })
+            } else {
+                embedded(data, descriptor, &digest).and_then(|bytes| self.remember(&digest, bytes))
+            };
+            if let Err(fault) = taken {
+                problems.add_in(name, &fault);
+            }
+        }
     }
 
     /// What the entries of a manifest say is compared with what lies there.
-    fn check_entries(&self, manifest: &Manifest, name: &str, problems: &mut Problems) {
-        let (entries, limit): (Vec<&Descriptor>, _) = match &manifest.body {
-            Body::Image { config, layers } => {
-                (std::iter::once(config).chain(layers).collect(), MAX_LAYERS)
-            }
-            Body::Index { manifests } => (manifests.iter().collect(), MAX_ENTRIES),
+    fn check_entries(&mut self, manifest: &Manifest, name: &str, problems: &mut Problems) {
+        let (what, limit) = match manifest.body {
+            Body::Image { .. } => ("layers", MAX_LAYERS),
+            Body::Index { .. } => ("entries", MAX_ENTRIES),
         };
-        if entries.len() > limit + 1 {
-            problems.add_in(
-                name,
-                &Fault::TooMany {
-                    what: "entries",
-                    limit,
-                },
-            );
+        if manifest.descriptors().count() > limit + 1 {
+            problems.add_in(name, &Fault::TooMany { what, limit });
         }
         if let Body::Index { .. } = manifest.body {
             return;
         }
-        for entry in entries.into_iter().take(limit + 1) {
+        for entry in manifest.descriptors().take(limit + 1) {
             match entry.digest() {
-                Ok(digest) => self.check_size(&digest, entry.size, problems),
+                Ok(digest) => self.check_stored(&digest, entry.size, problems),
                 Err(error) => {
                     let digest = entry.digest.clone();
                     problems.add_in(name, &Fault::BadDigest { digest, error });
@@ -275,13 +317,12 @@ impl<'m> Graph<'m> {
         }
     }
 
-    fn check_size(&self, digest: &Digest, expected: u64, problems: &mut Problems) {
-        let found = self.located.get(digest).map(|stored| stored.size);
-        if let Some(found) = found.filter(|found| *found != expected) {
-            problems.add_in(
-                &digest.to_string(),
-                &Fault::SizeMismatch { expected, found },
-            );
+    fn check_stored(&mut self, digest: &Digest, expected: u64, problems: &mut Problems) {
+        self.prefer(digest, expected);
+        if let Some(found) = self.stored_size(digest)
+            && let Err(fault) = check_size(Some(expected), found)
+        {
+            problems.add_in(&digest.to_string(), &fault);
         }
     }
 
@@ -289,7 +330,7 @@ impl<'m> Graph<'m> {
     /// another archive may hold the whole. A document that is wrong about a length harms only itself.
     pub fn forget_damaged(&mut self) {
         let mut told: BTreeMap<&Digest, bool> = BTreeMap::new();
-        for Reach { digest, size } in self.nodes.values().flat_map(Node::references) {
+        for Reference { digest, size, .. } in self.nodes.values().flat_map(Node::references) {
             if let Some(stored) = self.located.get(digest) {
                 *told.entry(digest).or_default() |= stored.size == *size;
             }
@@ -301,6 +342,7 @@ impl<'m> Graph<'m> {
             .collect();
         for digest in damaged {
             self.located.remove(&digest);
+            self.alternates.remove(&digest);
         }
     }
 
@@ -329,15 +371,14 @@ impl<'m> Graph<'m> {
         descriptor: &Descriptor,
         digest: &Digest,
     ) -> Result<Option<Known>, Fault> {
-        let Some(stored) = self.located.get(digest).copied() else {
+        if !self.is_here(digest) {
             return Ok(None);
-        };
-        let bytes = match self.members.read(stored, MAX_CONFIG) {
+        }
+        let bytes = match self.read(digest, None, MAX_CONFIG) {
             // An artifact's config can be anything, also large: then it is a blob like a layer.
             Err(Fault::TooLarge { .. }) => return Ok(None),
             bytes => bytes?,
         };
-        self.check_digest(digest, &bytes)?;
         if !descriptor
             .media_type
             .as_ref()
@@ -348,6 +389,25 @@ impl<'m> Graph<'m> {
         ImageConfig::parse(&bytes)
             .map(|config| Some(Known::of(&config)))
             .map_err(Fault::Json)
+    }
+
+    /// Lists the manifest `digest`, which was read, among what says something about `subject`, unless it says itself
+    /// what it is about.
+    pub fn refer(&mut self, digest: &Digest, subject: &Digest) {
+        let Some(node) = self.nodes.get(digest) else {
+            return;
+        };
+        if node.referrer.is_some() || digest == subject {
+            return;
+        }
+        let media_type = node.media_type.clone();
+        let manifest = self
+            .read(digest, None, MAX_MANIFEST)
+            .ok()
+            .and_then(|bytes| Manifest::parse(&bytes, Some(&media_type)).ok());
+        if let (Some(manifest), Some(node)) = (manifest, self.nodes.get_mut(digest)) {
+            node.referrer = Some(Box::new(node::referrer(&manifest, subject.clone())));
+        }
     }
 
     /// The stored images by their configurations.
@@ -380,10 +440,9 @@ impl<'m> Graph<'m> {
             return false;
         };
         let layer_fits = |(layer, diff_id): (&LayerNode, &String)| {
-            let stored = self.located.get(&layer.reach.digest);
-            let is_there =
-                layer.is_foreign || stored.is_some_and(|stored| stored.size == layer.reach.size);
-            is_there && (!layer.is_plain || layer.reach.digest.to_string() == *diff_id)
+            let Reference { digest, size, role } = &layer.reference;
+            let is_there = *role == super::Role::Foreign || self.stored_size(digest) == Some(*size);
+            is_there && (!layer.is_plain || digest.to_string() == *diff_id)
         };
         known.diff_ids.len() == image.layers.len()
             && image.layers.iter().zip(&known.diff_ids).all(layer_fits)
@@ -398,8 +457,10 @@ impl<'m> Graph<'m> {
         reached.insert(root, node.size);
         let mut pending = vec![node];
         while let Some(node) = pending.pop() {
-            for Reach { digest, size } in node.references() {
-                if reached.insert(digest, *size).is_none() {
+            for Reference { digest, size, .. } in node.references() {
+                if reached.insert(digest, *size).is_none()
+                    && let NodeBody::Index(_) = node.body
+                {
                     pending.extend(self.nodes.get(digest));
                 }
             }
@@ -439,16 +500,33 @@ impl<'m> Graph<'m> {
         self.nodes.iter()
     }
 
-    /// Every digest that the archive claims to hold, with the place.
+    /// Every digest that a member claims to have, with the places that do, the one that is used first.
     pub fn located(&self) -> impl Iterator<Item = (&Digest, Stored)> {
-        self.located
-            .iter()
-            .map(|(digest, stored)| (digest, *stored))
+        self.located.iter().flat_map(|(digest, used)| {
+            let others = self.alternates.get(digest).into_iter().flatten();
+            std::iter::once(used)
+                .chain(others)
+                .map(move |stored| (digest, *stored))
+        })
     }
 
-    /// The manifests that were made here.
-    pub fn made(&self) -> &BTreeMap<Digest, Bytes> {
-        &self.made
+    /// The bytes that no member holds.
+    pub fn memory(&self) -> &BTreeMap<Digest, Bytes> {
+        &self.memory
+    }
+
+    /// The digest of the bytes at `stored`, which only hashing tells. If that was not done yet, it has to be.
+    pub fn learn(&mut self, stored: Stored) -> Option<Digest> {
+        let known = self.learned.get(stored).cloned();
+        if known.is_none() {
+            self.pending.insert(stored);
+        }
+        known
+    }
+
+    /// What has to be hashed.
+    pub fn pending(&self) -> impl Iterator<Item = Stored> + '_ {
+        self.pending.iter().copied()
     }
 
     /// The members that it is about.
@@ -456,19 +534,25 @@ impl<'m> Graph<'m> {
         self.members
     }
 
+    /// Whether the manifest `digest` was made here.
+    pub fn is_made(&self, digest: &Digest) -> bool {
+        self.made.contains(digest)
+    }
+
     /// Whether `digest` is a manifest or an index that was read.
     pub fn is_document(&self, digest: &Digest) -> bool {
         self.nodes.contains_key(digest)
     }
 
-    /// The length of what the archive holds as `digest`.
+    /// The length of what is here as `digest`.
     pub fn stored_size(&self, digest: &Digest) -> Option<u64> {
-        self.located.get(digest).map(|stored| stored.size)
+        let in_memory = self.memory.get(digest).map(|bytes| bytes.len() as u64);
+        in_memory.or_else(|| self.located.get(digest).map(|stored| stored.size))
     }
 
-    /// Whether the archive holds bytes that claim to be `digest`.
-    pub fn is_located(&self, digest: &Digest) -> bool {
-        self.located.contains_key(digest)
+    /// Whether there are bytes that claim to be `digest`.
+    pub fn is_here(&self, digest: &Digest) -> bool {
+        self.located.contains_key(digest) || self.memory.contains_key(digest)
     }
 
     /// The digest of the manifest that `digest` says something about.
@@ -478,100 +562,23 @@ impl<'m> Graph<'m> {
     }
 }
 
-impl Known {
-    fn of(config: &ImageConfig) -> Self {
-        Self {
-            platform: config.platform.clone(),
-            created: config.created(),
-            diff_ids: config.diff_ids().unwrap_or_default().to_vec(),
-        }
+fn check_size(expected: Option<u64>, found: u64) -> Result<(), Fault> {
+    match expected {
+        Some(expected) if expected != found => Err(Fault::SizeMismatch { expected, found }),
+        _ => Ok(()),
     }
 }
 
-impl Node {
-    fn of(
-        manifest: &Manifest,
-        size: u64,
-        read_config: impl FnOnce(&Descriptor) -> Option<Arc<Known>>,
-    ) -> Self {
-        let body = match &manifest.body {
-            Body::Image { config, layers } => NodeBody::Image(ImageNode {
-                config: reach_of(config),
-                known: read_config(config),
-                layers: layers
-                    .iter()
-                    .take(MAX_LAYERS)
-                    .filter_map(LayerNode::of)
-                    .collect(),
-            }),
-            Body::Index { manifests } => NodeBody::Index(
-                manifests
-                    .iter()
-                    .take(MAX_ENTRIES)
-                    .filter_map(Child::of)
-                    .collect(),
-            ),
-        };
-        let subject = manifest
-            .subject
-            .as_ref()
-            .and_then(|subject| subject.digest().ok());
-        let referrer = subject.map(|subject| {
-            Box::new(Referrer {
-                subject,
-                artifact_type: manifest.artifact_type().map(str::to_owned),
-                annotations: manifest.annotations.clone(),
-            })
-        });
-        Self {
-            media_type: manifest.media_type.clone(),
-            size,
-            body,
-            referrer,
-        }
+/// The bytes that are written into a descriptor.
+fn embedded(data: &str, descriptor: &Descriptor, digest: &Digest) -> Result<Bytes, Fault> {
+    let bytes = BASE64_STANDARD.decode(data).map_err(|_| Fault::BadData)?;
+    check_size(Some(descriptor.size), bytes.len() as u64)?;
+    let found = Digest::of(digest.algorithm(), &bytes);
+    if found == *digest {
+        return Ok(bytes.into());
     }
-
-    fn references(&self) -> Box<dyn Iterator<Item = &Reach> + '_> {
-        match &self.body {
-            NodeBody::Image(image) => Box::new(
-                image
-                    .config
-                    .iter()
-                    .chain(image.layers.iter().map(|layer| &layer.reach)),
-            ),
-            NodeBody::Index(children) => Box::new(children.iter().map(|child| &child.reach)),
-        }
-    }
-}
-
-impl LayerNode {
-    fn of(descriptor: &Descriptor) -> Option<Self> {
-        let media_type = descriptor.media_type.as_ref();
-        Some(Self {
-            reach: reach_of(descriptor)?,
-            is_plain: media_type.is_some_and(MediaType::is_plain_layer),
-            is_foreign: !descriptor.urls.is_empty()
-                || media_type.is_some_and(MediaType::is_foreign_layer),
-        })
-    }
-}
-
-impl Child {
-    fn of(descriptor: &Descriptor) -> Option<Self> {
-        Some(Self {
-            reach: reach_of(descriptor)?,
-            platform: descriptor.platform.clone(),
-            is_document: descriptor
-                .media_type
-                .as_ref()
-                .is_none_or(|told| told.kind().is_some()),
-        })
-    }
-}
-
-fn reach_of(descriptor: &Descriptor) -> Option<Reach> {
-    Some(Reach {
-        digest: descriptor.digest().ok()?,
-        size: descriptor.size,
+    Err(Fault::DigestMismatch {
+        expected: digest.clone(),
+        found,
     })
 }

@@ -5,19 +5,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::found;
 use super::graph::Graph;
 use super::hybrid;
+use super::keep;
 use super::layout::{self, Entry};
 use super::members::Members;
 use super::names::{self, ImageName, Written};
 use super::problem::{Fault, Problems};
-use super::{Found, Location, docker};
+use super::{Found, Learned, Location, docker};
 use crate::digest::Digest;
 use crate::oci::Tag;
 
 /// Finds the images in an archive with these members.
-pub fn find(members: &Members, location: &Location, problems: &mut Problems) -> Found {
+pub fn find(
+    members: &Members,
+    location: &Location,
+    learned: &Learned,
+    problems: &mut Problems,
+) -> Found {
     let roots = roots(members);
     if roots.is_empty() {
         // A layer or a backup is a tar as well: only what is called an archive is missed.
@@ -31,7 +36,7 @@ pub fn find(members: &Members, location: &Location, problems: &mut Problems) -> 
             &Fault::Ignored
         });
     }
-    let mut graph = Graph::new(members);
+    let mut graph = Graph::new(members, learned);
     let mut entries = Vec::new();
     for Root {
         prefix,
@@ -52,7 +57,7 @@ pub fn find(members: &Members, location: &Location, problems: &mut Problems) -> 
     }
     graph.forget_damaged();
     let named = name_all(&entries, &graph, derived_name(location).as_ref(), problems);
-    found::finish(&graph, named, problems)
+    keep::keep(&graph, named, problems)
 }
 
 /// A folder in an archive that is a layout.

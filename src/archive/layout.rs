@@ -91,7 +91,7 @@ fn entry(
     problems: &mut Problems,
 ) -> Option<Entry> {
     let root = descriptor.digest();
-    let is_there = root.as_ref().is_ok_and(|root| graph.is_located(root));
+    let is_there = root.as_ref().is_ok_and(|root| graph.is_here(root));
     graph.visit(descriptor, index, problems);
     let root = root.ok()?;
     if !graph.is_document(&root) {

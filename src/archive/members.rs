@@ -20,7 +20,7 @@ const MAX_NAME: usize = 4096;
 const MAX_NAMES: usize = 64 << 20;
 
 /// Where the bytes of a member lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stored {
     /// Index of the file in [`Members::files`].
     pub file: usize,

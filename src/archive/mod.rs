@@ -11,27 +11,26 @@ mod found;
 mod graph;
 mod hybrid;
 mod images;
+mod keep;
 mod layout;
 mod members;
 pub mod names;
+mod node;
 mod packing;
+mod pending;
 pub mod problem;
 mod tar;
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
-use jiff::Timestamp;
+use crate::content::{File, Identity, Location};
 
-use crate::content::{File, Identity, Location, Source};
-use crate::digest::Digest;
-use crate::oci::{MediaType, Platform};
-
+pub use found::{Document, Found, Image, Lacking, PlatformImage, Referrer, Role};
 use members::Members;
 pub use names::{ImageName, Repository};
 use packing::Compression;
-pub use problem::{Fault, Problem, Problems, Severity};
+pub use pending::{Learned, Unhashed};
+pub use problem::{Fault, Problem, Problems, Rivals, Severity};
 
 /// Something that may hold images, as a scan saw it.
 #[derive(Clone, Debug)]
@@ -51,123 +50,15 @@ pub enum Stamp {
     Folder(Vec<(Box<Path>, Identity)>),
 }
 
-/// What an archive holds. Immutable, and valid as long as the files of its sources stay the same.
-#[derive(Debug, Default)]
-pub struct Found {
-    /// The files, with what lies where in them.
-    pub sources: Box<[Arc<Source>]>,
-    /// The images.
-    pub images: Box<[Image]>,
-    /// The manifests and indexes, sorted by digest.
-    pub documents: Box<[Document]>,
-    /// Every digest that an image reaches, sorted, absent ones included.
-    pub digests: Box<[Digest]>,
-    /// The length of each of them in bytes, as the documents tell.
-    pub sizes: Box<[u64]>,
-}
-
-impl Found {
-    /// The manifest or index with this digest, if it was read in this archive.
-    pub fn document(&self, digest: &Digest) -> Option<&Document> {
-        let at = self
-            .documents
-            .binary_search_by(|document| document.digest.cmp(digest));
-        at.ok().map(|at| &self.documents[at])
-    }
-
-    /// The length of `digest` in bytes, if an image here reaches it.
-    pub fn size_of(&self, digest: &Digest) -> Option<u64> {
-        self.position(digest)
-            .map(|position| self.sizes[position as usize])
-    }
-
-    /// The place of `digest` in [`Found::digests`].
-    pub fn position(&self, digest: &Digest) -> Option<u32> {
-        let at = self.digests.binary_search(digest).ok()?;
-        u32::try_from(at).ok()
-    }
-}
-
-/// An image of an archive: a manifest or an index, with its names.
-#[derive(Debug)]
-pub struct Image {
-    /// Its manifest or index.
-    pub root: Digest,
-    /// Where clients look for it. Never empty.
-    pub names: Box<[ImageName]>,
-    /// When it was made: the newest of its platforms.
-    pub created: Option<Timestamp>,
-    /// The images for platforms in it; empty for an artifact.
-    pub platforms: Box<[PlatformImage]>,
-    /// Length in bytes of all that it reaches, as its documents tell.
-    pub size: u64,
-    /// Whether its manifest was made here, because the archive keeps none.
-    pub is_made: bool,
-    /// What it reaches, as sorted places in [`Found::digests`].
-    pub reach: Box<[u32]>,
-    /// What it reaches and the archive does not hold.
-    pub absent: Absent,
-}
-
-impl Image {
-    /// Whether it reaches the digest at `position` in [`Found::digests`].
-    pub fn reaches(&self, position: u32) -> bool {
-        self.reach.binary_search(&position).is_ok()
-    }
-}
-
-/// What a platform gets of an image.
-#[derive(Clone, Debug)]
-pub struct PlatformImage {
-    /// The platform.
-    pub platform: Platform,
-    /// The manifest for it.
-    pub digest: Digest,
-    /// Length in bytes of its configuration and layers.
-    pub size: u64,
-}
-
-/// Digests that an image reaches and its archive does not hold.
-#[derive(Debug, Default)]
-pub struct Absent {
-    /// Manifests, as of platforms that were not saved.
-    pub manifests: Vec<Digest>,
-    /// Configurations and layers, but for layers that are meant to be elsewhere.
-    pub blobs: Vec<Digest>,
-}
-
-/// A manifest or an index: what is needed to answer for it without its bytes.
-#[derive(Debug)]
-pub struct Document {
-    /// Its digest.
-    pub digest: Digest,
-    /// The type under which it is served.
-    pub media_type: MediaType,
-    /// Its length in bytes.
-    pub size: u64,
-    /// What it says about another manifest, if it does.
-    pub referrer: Option<Box<Referrer>>,
-}
-
-/// That a manifest has a subject, and how it is listed as a
-/// [referrer](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers) of that.
-#[derive(Clone, Debug)]
-pub struct Referrer {
-    /// The manifest that it is about.
-    pub subject: Digest,
-    /// What it is.
-    pub artifact_type: Option<String>,
-    /// Its annotations.
-    pub annotations: BTreeMap<String, String>,
-}
-
 /// Reads `candidate`. What cannot be used is a problem; the rest is found.
-pub fn read(candidate: &Candidate) -> (Found, Problems) {
+///
+/// Where a digest can be known only by reading all of a layer, it is taken from `learned`.
+pub fn read(candidate: &Candidate, learned: &Learned) -> (Found, Problems) {
     let path = candidate.location.path();
     let mut problems = Problems::of(&path);
     let found = match members(candidate, &path, &mut problems) {
         Ok(members) => {
-            let found = images::find(&members, &candidate.location, &mut problems);
+            let found = images::find(&members, &candidate.location, learned, &mut problems);
             if found.images.is_empty() && problems.is_empty() {
                 problems.add(&Fault::NoImages);
             }

@@ -227,10 +227,20 @@ pub enum Fault {
         /// How many the configuration lists.
         diff_ids: usize,
     },
+    /// Embedded data that is no base64.
+    #[error("embedded data cannot be decoded")]
+    BadData,
+    /// Several members of one name, one of which is what the name says.
+    #[error("several members have this name; the one whose digest is its name is served")]
+    PickedDuplicate,
+    /// A cache of a builder.
+    #[error("it is a build cache, which nobody can run")]
+    BuildCache,
+    /// An archive of a Docker that wrote no `manifest.json`.
+    #[error("the archive was saved by Docker before 1.10, whose format is not supported any more")]
+    OldDocker,
     /// A layer whose digest is known only after reading all of it.
-    #[error(
-        "the digest of this layer is known only after reading all of it, which is not supported yet"
-    )]
+    #[error("the digest of this layer is known only after reading all of it, which is being done")]
     PendingLayer,
     /// A layer packed in a way that has no media type.
     #[error("the layer is compressed with {0}, for which there is no media type")]
@@ -275,18 +285,15 @@ pub enum Fault {
         /// How many configs and layers are absent.
         blobs: usize,
     },
-    /// One name, two images.
-    #[error("`{name}` is {loser} here, but {winner} in {}, which counts (the newer image, or else the greater file name)", .elsewhere.display())]
-    Conflict {
-        /// The name that both claim.
-        name: String,
-        /// The image of this file.
-        loser: Digest,
-        /// The image that is served.
-        winner: Digest,
-        /// The file of that.
-        elsewhere: PathBuf,
-    },
+    /// One name, two images, one of which is served.
+    #[error("`{}` is {} here, but {} in {}, which counts (the newer image, or else the greater file name)", .0.name, .0.loser, .0.winner, .0.elsewhere.display())]
+    Conflict(Rivals),
+    /// One name, two images, and the user wants neither then.
+    #[error("`{}` is {} here, but {} in {}, so it is not served", .0.name, .0.loser, .0.winner, .0.elsewhere.display())]
+    Refused(Rivals),
+    /// One name, an image for one platform and an index that has the platform, too.
+    #[error("`{}` is {} here, but the index {} in {} has that platform, too, and counts", .0.name, .0.loser, .0.winner, .0.elsewhere.display())]
+    ShadowedPlatform(Rivals),
     /// A bare name that means two repositories.
     #[error("`{bare}` can mean {shadowed}, but {chosen} is served under it")]
     Ambiguous {
@@ -297,6 +304,19 @@ pub enum Fault {
         /// The repository that it does.
         chosen: String,
     },
+}
+
+/// Two images that claim one name.
+#[derive(Debug)]
+pub struct Rivals {
+    /// The name that both claim.
+    pub name: String,
+    /// The image of this file.
+    pub loser: Digest,
+    /// The image that goes before it.
+    pub winner: Digest,
+    /// The file of that.
+    pub elsewhere: PathBuf,
 }
 
 fn missing(manifests: usize, blobs: usize) -> String {
@@ -321,7 +341,7 @@ impl Fault {
     /// How much this matters.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Ignored | Self::LeftOutTag(_) => Severity::Note,
+            Self::Ignored | Self::LeftOutTag(_) | Self::BuildCache => Severity::Note,
             Self::Loop
             | Self::Manifest(ManifestError::Unsupported(_))
             | Self::EmptyFile
@@ -331,7 +351,11 @@ impl Fault {
             | Self::EscapingMember
             | Self::RejectedManifest(_)
             | Self::LooseTag(_)
-            | Self::Conflict { .. }
+            | Self::Conflict(_)
+            | Self::ShadowedPlatform(_)
+            | Self::OldDocker
+            | Self::PendingLayer
+            | Self::PickedDuplicate
             | Self::Ambiguous { .. }
             | Self::Incomplete { blobs: 0, .. } => Severity::Warning,
             _ => Severity::Error,
@@ -356,7 +380,7 @@ impl Fault {
             Self::NotAnArchive => {
                 "remove it, or save the image again, as with `docker save -o FILE IMAGE`"
             }
-            Self::Ignored | Self::LeftOutTag(_) => "nothing to do",
+            Self::Ignored | Self::LeftOutTag(_) | Self::BuildCache => "nothing to do",
             Self::Compressed(_) => "decompress it, as with `gzip -d`, `zstd -d` or `xz -d`",
             Self::NoImages | Self::NoLayout => {
                 "save an image, as with `docker save -o FILE IMAGE`; `docker export` does not make one"
@@ -364,7 +388,10 @@ impl Fault {
             Self::Truncated { .. } | Self::Changing => {
                 "wait until it has been copied, or copy it again; it is read again when it changes"
             }
-            Self::BadHeader { .. } | Self::Duplicate => "save the image again",
+            Self::BadHeader { .. } | Self::Duplicate | Self::PickedDuplicate | Self::BadData => {
+                "save the image again"
+            }
+            Self::OldDocker => "save the image again with a current version of Docker",
             Self::EscapingMember => "the member is left out; save the image again if it is missed",
             Self::SparseMember => {
                 "pack the archive again without sparse files, as with `bsdtar --no-read-sparse`"
@@ -379,7 +406,8 @@ impl Fault {
                 "save the image again with a current version of its tool"
             }
             Self::BadDigest { .. } => "save the image with sha256 or sha512 digests",
-            Self::PendingLayer | Self::LayerPacking(_) => {
+            Self::PendingLayer => "nothing to do: its image is served after that",
+            Self::LayerPacking(_) => {
                 "save it as an OCI archive, as with `skopeo copy docker-archive:FILE oci-archive:NEW`"
             }
             Self::RejectedManifest(_) => "save the image again with a current version of Docker",
@@ -394,7 +422,7 @@ impl Fault {
                 "platforms that are there can be pulled; for all of them save the image with all platforms"
             }
             Self::Incomplete { .. } => "add an archive that holds them, or save the image again",
-            Self::Conflict { .. } => {
+            Self::Conflict(_) | Self::Refused(_) | Self::ShadowedPlatform(_) => {
                 "remove one of the two archives, or give its image another tag"
             }
             Self::Ambiguous { .. } => {

@@ -5,19 +5,19 @@
 
 use std::sync::Arc;
 
-use crate::archive::Found;
-use crate::content::{Copy, Source};
+use super::Archive;
+use crate::content::Copy;
 use crate::digest::Digest;
 
 /// Where every blob of a snapshot lies.
 #[derive(Debug, Default)]
 pub struct BlobMap {
-    /// Each source with the number of its archive.
-    sources: Box<[(Arc<Source>, u32)]>,
+    /// Each source, as its archive and its number there.
+    sources: Box<[(Arc<Archive>, u32)]>,
     entries: Box<[Entry]>,
 }
 
-/// Sorted by the digest's prefix; then the order of the archives, so that answers do not vary.
+/// Sorted by the digest's prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
     prefix: u64,
@@ -27,55 +27,67 @@ struct Entry {
 
 /// A copy of a blob, and the archive that it lies in.
 #[derive(Debug)]
-pub struct Located {
+pub struct Located<'m> {
     /// The copy.
     pub copy: Copy,
-    /// The number of the archive.
-    pub archive: usize,
+    /// The archive.
+    pub archive: &'m Arc<Archive>,
 }
 
 impl BlobMap {
-    /// The map over `archives`, numbered in their order.
-    pub fn of<'f>(archives: impl Iterator<Item = &'f Found>) -> Self {
-        let sources: Box<[_]> = (0_u32..)
-            .zip(archives)
-            .flat_map(|(archive, found)| {
-                found
-                    .sources
-                    .iter()
-                    .map(move |source| (Arc::clone(source), archive))
-            })
-            .collect();
-        let mut entries: Vec<Entry> = Vec::with_capacity(
-            sources
-                .iter()
-                .map(|(source, _)| source.claims().len())
-                .sum(),
-        );
-        for (source, (file, _)) in (0_u32..).zip(&sources) {
-            for (claim, known) in (0_u32..).zip(file.claims()) {
-                entries.push(Entry {
-                    prefix: known.digest.prefix(),
-                    source,
-                    claim,
-                });
+    /// This map without the archives that are not `kept` and with those that are `added`: one pass, no sorting of
+    /// what is there.
+    pub fn updated(&self, kept: impl Fn(&Arc<Archive>) -> bool, added: &[Arc<Archive>]) -> Self {
+        let mut sources = Vec::new();
+        let mut numbers = Vec::with_capacity(self.sources.len());
+        for source in self.sources.iter() {
+            numbers.push(kept(&source.0).then_some(to_u32(sources.len())));
+            if kept(&source.0) {
+                sources.push(source.clone());
             }
         }
-        entries.sort_unstable();
+        let mut new = Vec::new();
+        for archive in added {
+            for (number, source) in (0..).zip(&archive.found.sources) {
+                let slot = to_u32(sources.len());
+                sources.push((Arc::clone(archive), number));
+                new.extend((0..).zip(source.claims()).map(|(claim, known)| Entry {
+                    prefix: known.digest.prefix(),
+                    source: slot,
+                    claim,
+                }));
+            }
+        }
+        new.sort_unstable();
+        let old = self.entries.iter().filter_map(|entry| {
+            Some(Entry {
+                source: numbers[entry.source as usize]?,
+                ..*entry
+            })
+        });
         Self {
-            sources,
-            entries: entries.into(),
+            sources: sources.into(),
+            entries: merge(old, new, self.entries.len()),
         }
     }
 
-    /// Every copy of `digest`, in the order of the archives.
-    pub fn copies<'m>(&'m self, digest: &'m Digest) -> impl Iterator<Item = Located> + 'm {
+    /// Every copy of `digest`, in no order that matters.
+    pub fn copies<'m>(&'m self, digest: &Digest) -> impl Iterator<Item = Located<'m>> {
+        let entries = self.entries_of(digest).iter();
+        entries.filter_map(move |entry| self.located(*entry, digest))
+    }
+
+    /// About how many copies of `digest` there are, at the price of a look-up.
+    pub fn count(&self, digest: &Digest) -> usize {
+        self.entries_of(digest).len()
+    }
+
+    fn entries_of(&self, digest: &Digest) -> &[Entry] {
         let prefix = digest.prefix();
         let start = self.entries.partition_point(|entry| entry.prefix < prefix);
-        self.entries[start..]
-            .iter()
-            .take_while(move |entry| entry.prefix == prefix)
-            .filter_map(move |entry| self.located(*entry, digest))
+        let rest = &self.entries[start..];
+        let length = rest.partition_point(|entry| entry.prefix == prefix);
+        &rest[..length]
     }
 
     /// Whether any archive claims to hold `digest` in a length of `size` bytes.
@@ -84,12 +96,32 @@ impl BlobMap {
             .any(|located| located.copy.claim().len() == size)
     }
 
-    fn located(&self, entry: Entry, digest: &Digest) -> Option<Located> {
-        let (source, archive) = &self.sources[entry.source as usize];
+    fn located(&self, entry: Entry, digest: &Digest) -> Option<Located<'_>> {
+        let (archive, source) = &self.sources[entry.source as usize];
+        let source = &archive.found.sources[*source as usize];
         let claim = entry.claim as usize;
         (source.claims()[claim].digest == *digest).then(|| Located {
             copy: Copy::new(Arc::clone(source), claim),
-            archive: *archive as usize,
+            archive,
         })
     }
+}
+
+/// Two sorted sequences as one; the numbers of `new` sources are all greater than those of old ones.
+fn merge(old: impl Iterator<Item = Entry>, new: Vec<Entry>, expected: usize) -> Box<[Entry]> {
+    let mut merged = Vec::with_capacity(expected + new.len());
+    let mut new = new.into_iter().peekable();
+    for entry in old {
+        while let Some(earlier) = new.next_if(|new| new.prefix < entry.prefix) {
+            merged.push(earlier);
+        }
+        merged.push(entry);
+    }
+    merged.extend(new);
+    merged.into()
+}
+
+/// There are no four thousand million files.
+fn to_u32(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }

@@ -7,26 +7,30 @@
 //! Nothing here knows of HTTP, and nothing waits on a runtime: refreshing blocks, on a thread
 //! that the caller chooses.
 
+mod archive;
 mod blobs;
 mod build;
+mod coalesce;
 mod names;
+mod repository;
 mod scan;
 mod snapshot;
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 
-use crate::archive::{self, Candidate, Fault, Found, Problems};
+use crate::archive::{Candidate, Learned, Unhashed};
 use crate::content::Root;
 
 pub use crate::archive::{Document, Image, Problem, Severity};
-pub use snapshot::{Manifest, Repository, Snapshot, View};
+pub use archive::Archive;
+pub use repository::Repository;
+pub use snapshot::{Manifest, Snapshot, View};
 
 /// What the user decides about names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,52 +39,8 @@ pub struct Options {
     pub auto_latest: bool,
     /// Leave out tags that v1.1 of the specification forbids.
     pub strict_tags: bool,
-}
-
-/// One file or folder and what was found in it. Immutable; survives publications.
-#[derive(Debug)]
-pub struct Archive {
-    candidate: Candidate,
-    /// What it holds.
-    pub found: Found,
-    problems: Vec<Problem>,
-    /// It could not be read, and may be readable the next time without having changed.
-    is_unsettled: bool,
-}
-
-impl Archive {
-    /// The path to show to people.
-    pub fn path(&self) -> PathBuf {
-        self.candidate.location.path()
-    }
-
-    /// Whether this was read of what `candidate` is now.
-    fn is_of(&self, candidate: &Candidate) -> bool {
-        self.candidate.location == candidate.location && self.candidate.stamp == candidate.stamp
-    }
-
-    fn is_as_bad_as(&self, again: &Self) -> bool {
-        again.is_unsettled
-            && self.found.images.len() == again.found.images.len()
-            && self.problems == again.problems
-    }
-
-    /// Reads `candidate`. Should the reader fail on it, that is a problem of this file alone.
-    fn read(candidate: Candidate) -> Self {
-        let read = catch_unwind(AssertUnwindSafe(|| archive::read(&candidate)));
-        let (found, problems) = read.unwrap_or_else(|_| {
-            let mut problems = Problems::of(&candidate.location.path());
-            problems.add(&Fault::Internal);
-            (Found::default(), problems)
-        });
-        let is_unsettled = problems.are_passing();
-        Self {
-            candidate,
-            found,
-            problems: problems.into_vec(),
-            is_unsettled,
-        }
-    }
+    /// Serve no tag that archives give to images which contradict each other.
+    pub strict: bool,
 }
 
 /// What happened to the catalog.
@@ -137,7 +97,7 @@ impl Catalog {
     ///
     /// Blocks on files. Returns at once if another refresh that began later has ended meanwhile.
     pub fn refresh(&self, now: Instant) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         if state.began.is_some_and(|began| began > now) {
             return;
         }
@@ -158,13 +118,59 @@ impl Catalog {
         if is_same && previous.is_some() {
             return;
         }
+        self.publish(state, archives, scan.problems);
+    }
+
+    /// Hashes the layers whose digest nothing else tells, and publishes their images; false if there is nothing to hash.
+    ///
+    /// Blocks on files, for as long as it takes to read those layers; refreshing goes on meanwhile.
+    pub fn learn(&self) -> bool {
+        let pending: Vec<Arc<Archive>> = self
+            .state()
+            .archives
+            .iter()
+            .filter(|archive| !archive.found.pending.is_empty())
+            .cloned()
+            .collect();
+        let learned = learn_all(&pending);
+        if learned.is_empty() {
+            return false;
+        }
+        let state = self.state();
+        let mut archives = state.archives.clone();
+        for archive in &mut archives {
+            // What changed meanwhile has to be hashed anew.
+            let known = learned
+                .iter()
+                .find(|(known, _)| Arc::ptr_eq(known, archive));
+            if let Some((_, digests)) = known {
+                *archive = Arc::new(archive.read_again(digests.clone()));
+            }
+        }
+        let problems = state.scan_problems.clone();
+        self.publish(state, archives, problems);
+        true
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        archives: Vec<Arc<Archive>>,
+        scan_problems: Vec<Problem>,
+    ) {
+        let previous = self.snapshot();
         let snapshot = Arc::new(build::snapshot(
-            archives.clone(),
-            scan.problems.clone(),
+            previous.as_deref().unwrap_or(&Snapshot::default()),
+            &archives,
+            scan_problems.clone(),
             self.options,
         ));
         state.archives = archives;
-        state.scan_problems = scan.problems;
+        state.scan_problems = scan_problems;
         self.current.store(Some(Arc::clone(&snapshot)));
         // Whoever listens may take its time; the next refresh must not wait for it.
         drop(state);
@@ -181,15 +187,45 @@ impl Catalog {
     }
 }
 
+/// What can be learned of the archives that are `pending`, together with what they knew before.
+fn learn_all(pending: &[Arc<Archive>]) -> Vec<(Arc<Archive>, Learned)> {
+    let layers: Vec<(&Arc<Archive>, &Unhashed)> = pending
+        .iter()
+        .flat_map(|archive| {
+            archive
+                .found
+                .pending
+                .iter()
+                .map(move |layer| (archive, layer))
+        })
+        .collect();
+    let digests = in_parallel(&layers, |(_, layer)| layer.hash().ok());
+    let mut learned: Vec<(Arc<Archive>, Learned)> = Vec::new();
+    for ((archive, layer), digest) in layers.into_iter().zip(digests) {
+        // What cannot be read stays pending.
+        let Some(digest) = digest else { continue };
+        if learned
+            .last()
+            .is_none_or(|(last, _)| !Arc::ptr_eq(last, archive))
+        {
+            learned.push((Arc::clone(archive), archive.learned.clone()));
+        }
+        if let Some((_, known)) = learned.last_mut() {
+            known.insert(layer, digest);
+        }
+    }
+    learned
+}
+
 /// The archives at `candidates`, in their order; those that did not change are kept from `known`.
-fn read_changed(candidates: Vec<Candidate>, known: &[Arc<Archive>]) -> Vec<Arc<Archive>> {
+fn read_changed(candidates: Vec<(usize, Candidate)>, known: &[Arc<Archive>]) -> Vec<Arc<Archive>> {
     let known: HashMap<PathBuf, &Arc<Archive>> = known
         .iter()
         .map(|archive| (archive.path(), archive))
         .collect();
     let before: Vec<Option<&Arc<Archive>>> = candidates
         .iter()
-        .map(|candidate| {
+        .map(|(_, candidate)| {
             known
                 .get(&candidate.location.path())
                 .copied()
@@ -198,13 +234,16 @@ fn read_changed(candidates: Vec<Candidate>, known: &[Arc<Archive>]) -> Vec<Arc<A
         .collect();
     let is_kept =
         |before: Option<&Arc<Archive>>| before.is_some_and(|archive| !archive.is_unsettled);
-    let changed: Vec<Candidate> = candidates
+    let changed: Vec<(usize, Candidate)> = candidates
         .into_iter()
         .zip(&before)
         .filter(|(_, before)| !is_kept(**before))
         .map(|(changed, _)| changed)
         .collect();
-    let mut read = read_all(&changed).into_iter();
+    let mut read = in_parallel(&changed, |(root, candidate)| {
+        Arc::new(Archive::read(*root, candidate.clone(), Learned::default()))
+    })
+    .into_iter();
     before
         .into_iter()
         .filter_map(|before| {
@@ -223,31 +262,31 @@ fn read_changed(candidates: Vec<Candidate>, known: &[Arc<Archive>]) -> Vec<Arc<A
         .collect()
 }
 
-/// Reads `candidates` on all cores.
-fn read_all(candidates: &[Candidate]) -> Vec<Arc<Archive>> {
+/// Does `work` on each of `items`, on all cores; the results are in their order.
+fn in_parallel<I: Sync, R: Send>(items: &[I], work: impl Fn(&I) -> R + Sync) -> Vec<R> {
     let threads = std::thread::available_parallelism()
         .map_or(1, usize::from)
-        .min(candidates.len());
+        .min(items.len());
     let next = AtomicUsize::new(0);
-    let work = || {
-        let mut read = Vec::new();
+    let take = || {
+        let mut done = Vec::new();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(candidate) = candidates.get(number) else {
-                return read;
+            let Some(item) = items.get(number) else {
+                return done;
             };
-            read.push((number, Arc::new(Archive::read(candidate.clone()))));
+            done.push((number, work(item)));
         }
     };
-    let mut read: Vec<(usize, Arc<Archive>)> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(take)).collect();
         workers
             .into_iter()
             .flat_map(|worker| worker.join().unwrap_or_default())
             .collect()
     });
-    read.sort_by_key(|(number, _)| *number);
-    read.into_iter().map(|(_, archive)| archive).collect()
+    done.sort_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 #[cfg(test)]

@@ -5,16 +5,32 @@
 //! ones: Docker Hub's, because mirrors of it are asked that way, then `localhost`'s, then
 //! those of other hosts in byte order, then those made from file paths.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
 
+use super::Repository;
 use crate::archive::Repository as Key;
 use crate::oci::{Host, Name};
 
-/// The repositories by every name that clients may use.
+/// Who is asked for by which name. No name is written down: they are all parts of the repositories' keys.
 #[derive(Debug, Default)]
 pub struct Names {
-    /// Names asked for without a namespace.
-    plain: HashMap<Box<str>, usize>,
+    /// The numbers of the repositories, sorted by path; of one path those first that its bare form means first.
+    by_path: Box<[u32]>,
+    /// For each repository the shortest name by which it can be asked for.
+    shown: Box<[Option<Form>]>,
+}
+
+/// How a repository's name is spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Without `library/`, as people know the official images of Docker Hub.
+    Familiar,
+    /// The path.
+    Bare,
+    /// The familiar form or the path, with the host in front.
+    WithHost,
 }
 
 /// A repository that cannot be asked for by its bare name.
@@ -29,83 +45,167 @@ pub struct Shadowed {
 }
 
 impl Names {
-    /// Decides who gets which name. `keys` are sorted, and their order numbers the repositories.
-    pub fn of(keys: &[&Key]) -> (Self, Vec<Shadowed>) {
-        let mut plain: HashMap<Box<str>, usize> = HashMap::new();
-        for exact in [true, false] {
-            for (number, key) in keys.iter().enumerate() {
-                let Some(host) = &key.host else { continue };
-                // A host that is spelled out goes before one that only lost its port.
-                if (host.without_port() == host.as_str()) == exact {
-                    for path in paths(key) {
-                        plain.entry(with_host(host, path).into()).or_insert(number);
-                    }
-                }
-            }
-        }
-        let mut by_rank: Vec<usize> = (0..keys.len()).collect();
-        by_rank.sort_by_key(|number| rank(keys[*number]));
+    /// Decides who gets which name. `repositories` are sorted by key, and their order numbers them.
+    pub fn of(repositories: &[Arc<Repository>]) -> (Self, Vec<Shadowed>) {
+        let mut by_path: Vec<u32> = (0..).zip(repositories).map(|(number, _)| number).collect();
+        // Paths of one host are in order already, so this is a merge of a few sorted runs.
+        by_path.sort_by(|a, b| {
+            let key = |number: &u32| &repositories[*number as usize].key;
+            (key(a).path.cmp(&key(b).path)).then_with(|| (rank(key(a)), a).cmp(&(rank(key(b)), b)))
+        });
+        let mut names = Self {
+            by_path: by_path.into(),
+            shown: vec![None; repositories.len()].into(),
+        };
+        let shadowed = names.share_out(repositories);
+        (names, shadowed)
+    }
+
+    /// Finds the name to show for each repository, and whoever does not get its bare names.
+    fn share_out(&mut self, repositories: &[Arc<Repository>]) -> Vec<Shadowed> {
+        let hosts: HashSet<&str> = repositories
+            .iter()
+            .filter_map(|repository| Some(repository.key.host.as_ref()?.without_port()))
+            .collect();
+        // Only the official images of Docker Hub and names with a host in front take a bare name from the first of its path.
+        let is_contested = |path: &str| match path.split_once('/') {
+            Some((first, _)) => hosts.contains(first),
+            None => hosts.contains(Host::DOCKER_HUB),
+        };
         let mut shadowed = Vec::new();
-        for number in by_rank {
-            for bare in paths(keys[number]) {
-                let winner = *plain.entry(bare.into()).or_insert(number);
-                if winner != number {
-                    shadowed.push(Shadowed {
+        let mut first_of_path: Option<u32> = None;
+        for number in self.by_path.iter().copied() {
+            let key = &repositories[number as usize].key;
+            let first = first_of_path
+                .filter(|first| repositories[*first as usize].key.path == key.path)
+                .unwrap_or(number);
+            first_of_path = Some(first);
+            for (form, bare) in forms(key) {
+                let winner = if form == Form::Bare && !is_contested(bare) {
+                    Some(first as usize)
+                } else {
+                    self.get(repositories, bare)
+                };
+                let shown = &mut self.shown[number as usize];
+                match winner {
+                    Some(winner) if winner != number as usize => shadowed.push(Shadowed {
                         bare: bare.to_owned(),
-                        repository: number,
+                        repository: number as usize,
                         by: winner,
-                    });
+                    }),
+                    _ => *shown = shown.or(Some(form)),
                 }
             }
         }
-        (Self { plain }, shadowed)
+        for number in shadowed.iter().map(|shadowed| shadowed.repository) {
+            if self.shown[number].is_none() && self.is_reached_with_host(repositories, number) {
+                self.shown[number] = Some(Form::WithHost);
+            }
+        }
+        shadowed
+    }
+
+    /// A host can be something that is no part of a name, such as an address in brackets.
+    fn is_reached_with_host(&self, repositories: &[Arc<Repository>], number: usize) -> bool {
+        let name = with_host(&repositories[number].key);
+        name.parse::<Name>().is_ok() && self.get(repositories, &name) == Some(number)
     }
 
     /// The repository that `name` means where no namespace is given.
-    pub fn get(&self, name: &str) -> Option<usize> {
-        self.plain.get(name).copied()
+    pub fn get(&self, repositories: &[Arc<Repository>], name: &str) -> Option<usize> {
+        let with_host = name
+            .split_once('/')
+            .and_then(|(host, path)| self.at_host(repositories, host, path));
+        with_host.or_else(|| self.bare(repositories, name))
     }
 
-    /// The shortest name by which repository `number`, known as `key`, can be asked for.
-    pub fn shown(&self, number: usize, key: &Key) -> Option<String> {
-        let bare = paths(key).map(str::to_owned);
-        let full = key
-            .host
+    /// A host that is spelled out goes before one that only lost its port.
+    fn at_host(&self, repositories: &[Arc<Repository>], host: &str, path: &str) -> Option<usize> {
+        let official = official(path).filter(|_| host == Host::DOCKER_HUB);
+        let path = official.as_deref().unwrap_or(path);
+        let at_host = |number: &usize| {
+            let host_of = repositories[*number].key.host.as_ref();
+            host_of.is_some_and(|known| known.without_port() == host)
+        };
+        let is_exact = |number: &usize| {
+            let host_of = repositories[*number].key.host.as_ref();
+            host_of.is_some_and(|known| known.as_str() == host)
+        };
+        let all: Vec<usize> = self.with_path(repositories, path).filter(at_host).collect();
+        let exact = all.iter().copied().find(|number| is_exact(number));
+        exact.or(all.first().copied())
+    }
+
+    fn bare(&self, repositories: &[Arc<Repository>], path: &str) -> Option<usize> {
+        let hub = official(path).and_then(|path| {
+            let mut with_path = self.with_path(repositories, &path);
+            with_path.find(|number| is_at_hub(&repositories[*number].key))
+        });
+        hub.or_else(|| self.with_path(repositories, path).next())
+    }
+
+    /// The repositories of this path at any host, those first that its bare form means first.
+    fn with_path<'n>(
+        &'n self,
+        repositories: &'n [Arc<Repository>],
+        path: &'n str,
+    ) -> impl Iterator<Item = usize> + 'n {
+        let path_of = move |number: &u32| repositories[*number as usize].key.path.as_str();
+        let start = self
+            .by_path
+            .partition_point(|number| path_of(number) < path);
+        self.by_path[start..]
             .iter()
-            .flat_map(|host| paths(key).map(|path| with_host(host, path)));
-        // A host can be something that is no part of a name, such as an address in brackets.
-        bare.chain(full)
-            .find(|name| self.get(name) == Some(number) && name.parse::<Name>().is_ok())
+            .take_while(move |number| path_of(number) == path)
+            .map(|number| *number as usize)
+    }
+
+    /// The shortest name by which repository `number` can be asked for, which has `key`.
+    pub fn shown<'k>(&self, number: usize, key: &'k Key) -> Option<Cow<'k, str>> {
+        let form = self.shown[number]?;
+        Some(match forms(key).find(|(known, _)| *known == form) {
+            Some((_, name)) => Cow::Borrowed(name),
+            None => Cow::Owned(with_host(key)),
+        })
     }
 }
 
 /// The path of a repository at a host that is named in a request's `ns`; Docker Hub adds `library/` itself.
 pub fn path_at(host: &Host, name: &Name) -> Name {
-    if host.is_docker_hub()
-        && !name.as_str().contains('/')
-        && let Ok(official) = format!("{OFFICIAL}{name}").parse()
-    {
-        return official;
-    }
-    name.clone()
+    let official = official(name.as_str()).filter(|_| host.is_docker_hub());
+    official
+        .and_then(|path| path.parse().ok())
+        .unwrap_or_else(|| name.clone())
 }
 
 /// Where Docker Hub keeps the images that are asked for by one word.
 const OFFICIAL: &str = "library/";
 
-/// The spellings of a repository's path, the one that people use first.
-fn paths(key: &Key) -> impl Iterator<Item = &str> {
-    let path = key.path.as_str();
-    let is_hub = key.host.as_ref().is_some_and(Host::is_docker_hub);
-    let familiar = path
-        .strip_prefix(OFFICIAL)
-        .filter(|rest| is_hub && !rest.contains('/'));
-    familiar.into_iter().chain([path])
+fn official(path: &str) -> Option<String> {
+    (!path.contains('/')).then(|| format!("{OFFICIAL}{path}"))
 }
 
-/// A colon cannot stand in a repository name, so the port is left out.
-fn with_host(host: &Host, path: &str) -> String {
-    format!("{}/{path}", host.without_port())
+fn is_at_hub(key: &Key) -> bool {
+    key.host.as_ref().is_some_and(Host::is_docker_hub)
+}
+
+/// The spellings of a repository's path, the one that people use first.
+fn forms(key: &Key) -> impl Iterator<Item = (Form, &str)> {
+    let path = key.path.as_str();
+    let familiar = path
+        .strip_prefix(OFFICIAL)
+        .filter(|rest| is_at_hub(key) && !rest.contains('/'));
+    let familiar = familiar.map(|familiar| (Form::Familiar, familiar));
+    familiar.into_iter().chain([(Form::Bare, path)])
+}
+
+/// The shortest name with the host in front. A colon cannot stand in a repository name, so the port is left out.
+fn with_host(key: &Key) -> String {
+    let path = forms(key).next().map_or("", |(_, path)| path);
+    match &key.host {
+        Some(host) => format!("{}/{path}", host.without_port()),
+        None => path.to_owned(),
+    }
 }
 
 fn rank(key: &Key) -> u8 {
@@ -135,10 +235,16 @@ mod tests {
         keys
     }
 
+    fn repositories(keys: &[Key]) -> Vec<Arc<Repository>> {
+        let repository = |key: &Key| Arc::new(Repository::empty(key.clone()));
+        keys.iter().map(repository).collect()
+    }
+
     fn check(texts: &[&str], name: &str, expected: Option<&str>) {
         let keys = keys(texts);
-        let (names, _) = Names::of(&keys.iter().collect::<Vec<_>>());
-        let got = names.get(name).map(|number| {
+        let repositories = repositories(&keys);
+        let (names, _) = Names::of(&repositories);
+        let got = names.get(&repositories, name).map(|number| {
             let Key { host, path } = &keys[number];
             format!(
                 "{}/{path}",
@@ -219,7 +325,7 @@ mod tests {
             "h:1/x",
             "h:2/x",
         ]);
-        let (names, shadowed) = Names::of(&keys.iter().collect::<Vec<_>>());
+        let (names, shadowed) = Names::of(&repositories(&keys));
         let shown = |text: &str| {
             let number = keys.iter().position(|key| {
                 let host = key.host.as_ref().map(Host::as_str).unwrap_or_default();

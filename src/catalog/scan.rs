@@ -37,8 +37,8 @@ const UNFINISHED: [&str; 7] = [
 /// What a walk has seen.
 #[derive(Debug, Default)]
 pub struct Scan {
-    /// Whatever may hold images, sorted by root and path.
-    pub candidates: Vec<Candidate>,
+    /// Whatever may hold images, sorted by root and path, each with the number of its root.
+    pub candidates: Vec<(usize, Candidate)>,
     /// What could not be looked at.
     pub problems: Vec<Problem>,
     /// Something was not looked at for want of descriptors.
@@ -50,7 +50,8 @@ pub fn scan(roots: &[Arc<Root>]) -> Scan {
     let scans: Vec<Scan> = std::thread::scope(|scope| {
         let walks: Vec<_> = roots
             .iter()
-            .map(|root| scope.spawn(|| Walk::over(root)))
+            .enumerate()
+            .map(|(number, root)| scope.spawn(move || Walk::over(number, root)))
             .collect();
         walks
             .into_iter()
@@ -77,7 +78,7 @@ struct Walk<'r> {
 }
 
 impl<'r> Walk<'r> {
-    fn over(root: &'r Arc<Root>) -> Scan {
+    fn over(number: usize, root: &'r Arc<Root>) -> Scan {
         let mut walk = Self {
             root,
             seen: BTreeMap::new(),
@@ -90,9 +91,9 @@ impl<'r> Walk<'r> {
             Ok(metadata) => walk.file(PathBuf::new(), &metadata),
             Err(error) => walk.problem(root.path(), &Fault::Unreadable(error)),
         }
-        let candidate = |(relative, stamp): (PathBuf, Stamp)| Candidate {
-            location: Location::new(Arc::clone(root), relative),
-            stamp,
+        let candidate = |(relative, stamp): (PathBuf, Stamp)| {
+            let location = Location::new(Arc::clone(root), relative);
+            (number, Candidate { location, stamp })
         };
         Scan {
             candidates: walk.seen.into_iter().map(candidate).collect(),

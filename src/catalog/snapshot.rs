@@ -1,55 +1,38 @@
 //! What is served at one moment: immutable, complete, and looked up without a disk.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::Archive;
 use super::blobs::{BlobMap, Located};
 use super::names::{self, Names};
+use super::repository::{Coalesced, DocumentRef, Holding, Repository, Target};
 use crate::archive::{Document, Image, Problem, Repository as Key};
-use crate::content::Content;
+use crate::content::{Content, Copy, Place};
 use crate::digest::Digest;
 use crate::oci::{Host, MediaType, Name, Tag, version};
+
+/// A blob that lies in more places than these is had from these.
+const MAX_COPIES: usize = 16;
 
 /// Everything that is served.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     pub(super) archives: Box<[Arc<Archive>]>,
-    pub(super) repositories: Box<[Repository]>,
+    /// Sorted by key.
+    pub(super) repositories: Box<[Arc<Repository>]>,
     pub(super) names: Names,
     pub(super) blobs: BlobMap,
     pub(super) problems: Box<[Problem]>,
-}
-
-/// An image, by the numbers of its archive and of itself in there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ImageRef {
-    pub(super) archive: usize,
-    pub(super) image: usize,
-}
-
-/// A repository: the images that archives put there, and what their tags mean.
-#[derive(Debug)]
-pub struct Repository {
-    /// The registry and the name there.
-    pub key: Key,
-    /// The name to show; `None` where other repositories have taken all its names.
-    pub shown: Option<String>,
-    /// The tags of the archives.
-    pub(super) tags: BTreeMap<Tag, ImageRef>,
-    /// The tag that `latest` means where no archive has one.
-    pub(super) latest: Option<Tag>,
-    /// Everything in it, tagged or not, sorted.
-    pub(super) images: Vec<ImageRef>,
-    /// Subject to the manifests about it, as numbers of archive and document, sorted by digest.
-    pub(super) referrers: BTreeMap<Digest, Vec<(usize, usize)>>,
 }
 
 /// A repository as one request sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'s> {
     snapshot: &'s Snapshot,
-    repository: &'s Repository,
+    /// Of the repository.
+    number: usize,
     /// Whoever asks for a host's images by `ns` gets what that host has, and no tag of ours.
     is_mirror: bool,
 }
@@ -67,7 +50,7 @@ impl Snapshot {
     /// The repository that `name` means, at the host `ns` if one is given.
     pub fn repository(&self, name: &Name, ns: Option<&Host>) -> Option<View<'_>> {
         let number = match ns {
-            None => self.names.get(name.as_str())?,
+            None => self.names.get(&self.repositories, name.as_str())?,
             Some(host) => {
                 let key = Key {
                     host: Some(host.clone()),
@@ -80,27 +63,26 @@ impl Snapshot {
         };
         Some(View {
             snapshot: self,
-            repository: &self.repositories[number],
+            number,
             is_mirror: ns.is_some(),
         })
     }
 
     /// All repositories, sorted by host and path.
     pub fn repositories(&self) -> impl Iterator<Item = View<'_>> {
-        self.repositories.iter().map(|repository| View {
+        (0..self.repositories.len()).map(|number| View {
             snapshot: self,
-            repository,
+            number,
             is_mirror: false,
         })
     }
 
     /// The names to ask for the repositories of this host, where `ns` names one, or of all; in byte order.
-    pub fn names(&self, ns: Option<&Host>) -> Vec<&str> {
-        let mut names: Vec<&str> = match ns {
+    pub fn names(&self, ns: Option<&Host>) -> Vec<Cow<'_, str>> {
+        let mut names: Vec<Cow<'_, str>> = match ns {
             None => self
-                .repositories
-                .iter()
-                .filter_map(|repository| repository.shown.as_deref())
+                .repositories()
+                .filter_map(|view| view.shown())
                 .collect(),
             Some(_) => {
                 let of_host = self
@@ -108,7 +90,7 @@ impl Snapshot {
                     .iter()
                     .filter(|repository| repository.key.host.as_ref() == ns);
                 of_host
-                    .map(|repository| repository.key.path.as_str())
+                    .map(|repository| Cow::Borrowed(repository.key.path.as_str()))
                     .collect()
             }
         };
@@ -125,16 +107,18 @@ impl Snapshot {
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
-
-    pub(super) fn image(&self, image: ImageRef) -> &Image {
-        &self.archives[image.archive].found.images[image.image]
-    }
 }
 
 impl<'s> View<'s> {
     /// The repository.
     pub fn repository(&self) -> &'s Repository {
-        self.repository
+        &self.snapshot.repositories[self.number]
+    }
+
+    /// The name to show; `None` where other repositories have taken all its names.
+    pub fn shown(&self) -> Option<Cow<'s, str>> {
+        let key = &self.repository().key;
+        self.snapshot.names.shown(self.number, key)
     }
 
     /// The digest that `tag` means.
@@ -144,31 +128,58 @@ impl<'s> View<'s> {
 
     /// The image that `tag` means.
     pub fn tagged(&self, tag: &Tag) -> Option<&'s Image> {
-        self.find(tag).map(|image| self.snapshot.image(image))
+        Some(match self.find(tag)? {
+            Target::Image(image) => image.image(),
+            Target::Made(number) => &self.repository().made[*number].image,
+        })
     }
 
-    /// The archive that holds what `tag` means.
-    pub fn archive_of(&self, tag: &Tag) -> Option<&'s Archive> {
-        self.find(tag)
-            .map(|image| &*self.snapshot.archives[image.archive])
+    /// The archives that hold what `tag` means; of an index that was made those that hold what it lists.
+    pub fn archives_of(&self, tag: &Tag) -> Vec<&'s Archive> {
+        match self.find(tag) {
+            None => Vec::new(),
+            Some(Target::Image(image)) => self.holders(&image.image().root),
+            Some(Target::Made(number)) => {
+                let parts = self.repository().made[*number].parts.iter();
+                let mut archives: Vec<&Archive> = parts
+                    .flat_map(|part| self.holders(&part.image().root))
+                    .collect();
+                archives.sort_by(|a, b| a.order(b));
+                archives.dedup_by(|a, b| std::ptr::eq(*a, *b));
+                archives
+            }
+        }
     }
 
-    fn find(&self, tag: &Tag) -> Option<ImageRef> {
+    /// The archives that put the image `root` here.
+    pub fn holders(&self, root: &Digest) -> Vec<&'s Archive> {
+        let images = self.repository().images.iter();
+        images
+            .filter(|image| image.image().root == *root)
+            .map(|image| &*image.archive)
+            .collect()
+    }
+
+    fn find(&self, tag: &Tag) -> Option<&'s Target> {
         let tag = match self.automatic() {
             Some(target) if tag.as_str() == "latest" => target,
             _ => tag,
         };
-        self.repository.tags.get(tag).copied()
+        let tags = &self.repository().tags;
+        let at = tags.binary_search_by(|(known, _)| known.cmp(tag)).ok()?;
+        Some(&tags[at].1)
     }
 
     /// The tag that `latest` means here without any archive saying so.
     pub fn automatic(&self) -> Option<&'s Tag> {
-        self.repository.latest.as_ref().filter(|_| !self.is_mirror)
+        // Whoever asks for a host's images by `ns` gets what that host has.
+        (self.repository().latest.as_ref()).filter(|_| !self.is_mirror)
     }
 
     /// All tags in byte order, an automatic `latest` among them.
     pub fn tags(&self) -> Vec<Tag> {
-        let mut tags: Vec<Tag> = self.repository.tags.keys().cloned().collect();
+        let tags = self.repository().tags.iter();
+        let mut tags: Vec<Tag> = tags.map(|(tag, _)| tag.clone()).collect();
         if self.automatic().is_some() {
             tags.push(Tag::latest());
             tags.sort();
@@ -185,100 +196,132 @@ impl<'s> View<'s> {
 
     /// All images, tagged or not, each with its archive.
     pub fn images(&self) -> impl Iterator<Item = (&'s Archive, &'s Image)> {
-        let snapshot = self.snapshot;
-        let with_archive =
-            move |image: &ImageRef| (&*snapshot.archives[image.archive], snapshot.image(*image));
-        self.repository.images.iter().map(with_archive)
+        let images = self.repository().images.iter();
+        images.map(|image| (&*image.archive, image.image()))
     }
 
-    /// The length of `digest`, if an image of this repository reaches it: what does not is not served here.
-    fn size_of(&self, digest: &Digest) -> Option<u64> {
-        let mut last: Option<(usize, Option<u32>)> = None;
-        self.repository.images.iter().find_map(|at| {
-            let found = &self.snapshot.archives[at.archive].found;
-            // The images of one archive stand together, and share its table of digests.
-            let position = match last {
-                Some((archive, position)) if archive == at.archive => position,
-                _ => found.position(digest),
-            };
-            last = Some((at.archive, position));
-            let position = position.filter(|position| found.images[at.image].reaches(*position))?;
-            Some(found.sizes[position as usize])
-        })
-    }
-
-    /// The copies of `digest` that are `size` bytes long, the most trusted ones first: those of archives
-    /// that put images here, those of archives whose images hold it, and then what merely lies somewhere
-    /// under its name.
-    fn copies(&self, digest: &Digest, size: u64) -> Vec<Located> {
-        let is_ours = |archive: usize| {
-            self.repository
-                .images
-                .iter()
-                .any(|image| image.archive == archive)
-        };
-        let trust = |located: &Located| {
-            let holds = self.snapshot.archives[located.archive]
-                .found
-                .position(digest)
-                .is_some();
-            match (is_ours(located.archive), holds) {
-                (true, true) => 0,
-                (_, true) => 1,
-                (_, false) => 2,
-            }
-        };
-        let mut copies: Vec<Located> = self
-            .snapshot
-            .blobs
-            .copies(digest)
-            .filter(|located| located.copy.claim().len() == size)
-            .collect();
-        if copies.len() > 1 {
-            copies.sort_by_cached_key(trust);
+    /// The type under which the manifest or index `digest` is served here.
+    pub fn media_type(&self, digest: &Digest) -> Option<&'s MediaType> {
+        if let Some(made) = self.made(digest) {
+            return Some(&made.media_type);
         }
-        copies
+        let mut holdings = self.repository().holdings.iter();
+        holdings
+            .find_map(|holding| holding.archive.found.document(digest))
+            .map(|document| &document.media_type)
+    }
+
+    fn made(&self, digest: &Digest) -> Option<&'s Coalesced> {
+        let mut made = self.repository().made.iter();
+        made.find(|made| made.image.root == *digest)
+    }
+
+    /// Whoever gives `digest` to the repository, with its position there: what no image here reaches is not served.
+    ///
+    /// A layer may lie in thousands of archives, and a repository may have its images in thousands: whichever are fewer
+    /// are asked.
+    fn givers(&self, digest: &Digest) -> Vec<(&'s Holding, u32)> {
+        let holdings = &self.repository().holdings;
+        let reaching = |holding: &'s Holding| {
+            let position = holding.archive.found.position(digest)?;
+            holding.reaches(position).then_some((holding, position))
+        };
+        let blobs = &self.snapshot.blobs;
+        if holdings.len() <= blobs.count(digest) {
+            return holdings
+                .iter()
+                .filter_map(reaching)
+                .take(MAX_COPIES)
+                .collect();
+        }
+        let holders = blobs.copies(digest).map(|located| located.archive);
+        let held = holders.flat_map(|archive| self.holdings_of(archive));
+        let givers: Vec<_> = held.filter_map(reaching).take(MAX_COPIES).collect();
+        if !givers.is_empty() {
+            return givers;
+        }
+        let lacking = holdings
+            .iter()
+            .filter(|holding| !holding.archive.found.lacking.is_empty());
+        lacking.filter_map(reaching).take(1).collect()
+    }
+
+    /// What `archive` gives to the repository.
+    fn holdings_of(&self, archive: &Arc<Archive>) -> impl Iterator<Item = &'s Holding> + use<'s> {
+        let holdings = &self.repository().holdings;
+        let start =
+            holdings.partition_point(|holding| holding.archive.order(archive) == Ordering::Less);
+        let archive = Arc::as_ptr(archive);
+        holdings[start..]
+            .iter()
+            .take_while(move |holding| Arc::as_ptr(&holding.archive) == archive)
+    }
+
+    /// The copies of `digest` that are as long as the images of this repository say, the most trusted ones first: those
+    /// of archives that put images here, those of archives that complete these, those of archives whose images hold it,
+    /// and then what merely lies somewhere under its name. `None` if no image here reaches it.
+    fn copies(&self, digest: &Digest) -> Option<(Vec<Copy>, u64)> {
+        let mut givers = self.givers(digest);
+        givers.sort_by_key(|(holding, position)| {
+            let lacks = holding.archive.found.lacking_at(*position).is_some();
+            (lacks, !holding.is_own)
+        });
+        let (first, position) = givers.first()?;
+        let size = first.archive.found.size(*position);
+        let given = givers
+            .iter()
+            .flat_map(|(holding, position)| holding.archive.found.copies(*position));
+        let others = self.snapshot.blobs.copies(digest).take(MAX_COPIES);
+        let mut others: Vec<Located<'_>> = others
+            .filter(|located| {
+                let mut givers = givers.iter();
+                !givers.any(|(holding, _)| Arc::ptr_eq(&holding.archive, located.archive))
+            })
+            .collect();
+        others.sort_by(|a, b| a.archive.order(b.archive));
+        others.sort_by_key(|located| !located.archive.found.refers_to(digest));
+        let copies = given
+            .chain(others.into_iter().map(|located| located.copy))
+            .filter(|copy| copy.claim().len() == size);
+        Some((copies.collect(), size))
     }
 
     /// The manifest or index `digest`.
     pub fn manifest(&self, digest: &Digest) -> Option<Manifest> {
-        let size = self.size_of(digest)?;
-        let mut media_type = None;
-        let mut copies = self.copies(digest, size);
-        // Another archive may hold what this one lacks; where it was not read as a document it was not hashed.
-        copies.retain(|located| {
-            let document = self.snapshot.archives[located.archive]
-                .found
-                .document(digest);
-            let known = document.map(|document| &document.media_type);
-            media_type = media_type.take().or(known.cloned());
-            known.is_some()
+        if let Some(made) = self.made(digest) {
+            return Some(Manifest {
+                media_type: made.media_type.clone(),
+                content: Content::memory(made.bytes.clone()),
+            });
+        }
+        let (copies, size) = self.copies(digest)?;
+        let media_type = self.media_type(digest).or_else(|| {
+            let mut located = self.snapshot.blobs.copies(digest);
+            let document = located.find_map(|located| located.archive.found.document(digest));
+            document.map(|document| &document.media_type)
         });
+        // What was read as a document was hashed, and is again whenever it is read.
+        let documents = copies
+            .into_iter()
+            .filter(|copy| !matches!(copy.claim().place, Place::Extent { .. }));
         Some(Manifest {
-            media_type: media_type?,
-            content: content(copies, size),
+            media_type: media_type?.clone(),
+            content: Content::blob(documents.collect(), size),
         })
     }
 
     /// The bytes of the blob `digest`.
     pub fn blob(&self, digest: &Digest) -> Option<Content> {
-        let size = self.size_of(digest)?;
-        let copies = self.copies(digest, size);
-        (!copies.is_empty()).then(|| content(copies, size))
+        if let Some(made) = self.made(digest) {
+            return Some(Content::memory(made.bytes.clone()));
+        }
+        let (copies, size) = self.copies(digest)?;
+        (!copies.is_empty()).then(|| Content::blob(copies, size))
     }
 
     /// The manifests here whose subject is `digest`, sorted by their own.
     pub fn referrers(&self, digest: &Digest) -> impl Iterator<Item = &'s Document> {
-        let snapshot = self.snapshot;
-        let about = self.repository.referrers.get(digest).into_iter().flatten();
-        about
-            .map(move |(archive, document)| &snapshot.archives[*archive].found.documents[*document])
+        let about = self.repository().referrers.get(digest);
+        about.into_iter().flatten().map(DocumentRef::document)
     }
-}
-
-fn content(copies: Vec<Located>, size: u64) -> Content {
-    Content::blob(
-        copies.into_iter().map(|located| located.copy).collect(),
-        size,
-    )
 }

@@ -13,6 +13,7 @@ use crate::oci::{Host, Name, Tag};
 const OPTIONS: Options = Options {
     auto_latest: true,
     strict_tags: false,
+    strict: false,
 };
 
 /// An OCI layout as a folder, with one artifact-like image for each name.
@@ -147,6 +148,7 @@ fn options_are_obeyed() {
             Options {
                 auto_latest,
                 strict_tags,
+                strict: false,
             },
         );
         tags(&catalog.snapshot().unwrap(), "a/b", None).unwrap()

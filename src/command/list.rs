@@ -13,12 +13,13 @@ use super::{Failure, catalog, say};
 use crate::archive::problem::Printable;
 use crate::catalog::{Archive, Image, Severity, Snapshot, View};
 use crate::config;
-use crate::oci::Tag;
+use crate::oci::{MediaType, Tag};
 
 /// Reads the archives once and writes what is in them.
 pub(super) fn run(config: &config::List) -> Result<(), Failure> {
     let catalog = catalog(&config.catalog, Box::new(|_| ()))?;
     catalog.refresh(Instant::now());
+    while catalog.learn() {}
     let snapshot = catalog.snapshot().unwrap_or_default();
     let text = if config.json {
         format!("{:#}\n", json(&snapshot))
@@ -72,16 +73,18 @@ fn people(snapshot: &Snapshot) -> String {
     views.sort_by(|(a, _), (b, _)| a.cmp(b));
     for (name, view) in views {
         for tag in view.tags_by_version() {
-            if let (Some(image), Some(archive)) = (view.tagged(&tag), view.archive_of(&tag)) {
+            if let Some(image) = view.tagged(&tag) {
+                let archives = view.archives_of(&tag);
                 let shown = match view.automatic().filter(|_| tag.as_str() == "latest") {
                     Some(target) => format!("latest → {target} (automatic)"),
                     None => tag.to_string(),
                 };
-                rows.push(row(&name, shown, archive, image));
+                rows.push(row(&name, shown, &archives, image));
             }
         }
-        for (archive, image) in untagged(&view) {
-            rows.push(row(&name, "(by digest only)".to_owned(), archive, image));
+        for image in untagged(&view) {
+            let archives = view.holders(&image.root);
+            rows.push(row(&name, "(by digest only)".to_owned(), &archives, image));
         }
     }
     let mut text = table(&rows);
@@ -107,7 +110,7 @@ fn people(snapshot: &Snapshot) -> String {
     text
 }
 
-fn row(name: &str, tag: String, archive: &Archive, image: &Image) -> Vec<String> {
+fn row(name: &str, tag: String, archives: &[&Archive], image: &Image) -> Vec<String> {
     let platforms: Vec<String> = image
         .platforms
         .iter()
@@ -120,7 +123,13 @@ fn row(name: &str, tag: String, archive: &Archive, image: &Image) -> Vec<String>
     };
     let made = if image.is_made { "*" } else { "" };
     let digest = format!("{}{made}", image.root.short());
-    let archive = Printable(&archive.path().to_string_lossy()).to_string();
+    let archive = match archives {
+        [] => String::new(),
+        [first] => shown_path(first),
+        [first, others @ ..] => {
+            format!("{} and {} more", shown_path(first), others.len())
+        }
+    };
     vec![
         name.to_owned(),
         tag,
@@ -131,17 +140,20 @@ fn row(name: &str, tag: String, archive: &Archive, image: &Image) -> Vec<String>
     ]
 }
 
+fn shown_path(archive: &Archive) -> String {
+    Printable(&archive.path().to_string_lossy()).to_string()
+}
+
 /// The name to ask for it, or what it is known by if no name leads to it.
 fn name_of(view: &View<'_>) -> String {
-    let repository = view.repository();
-    repository
-        .shown
-        .clone()
-        .unwrap_or_else(|| format!("({})", repository.key.path))
+    match view.shown() {
+        Some(name) => name.into_owned(),
+        None => format!("({})", view.repository().key.path),
+    }
 }
 
 /// The images that no tag of the repository leads to.
-fn untagged<'s>(view: &View<'s>) -> Vec<(&'s Archive, &'s Image)> {
+fn untagged<'s>(view: &View<'s>) -> Vec<&'s Image> {
     let tagged: Vec<_> = view
         .tags()
         .iter()
@@ -149,7 +161,8 @@ fn untagged<'s>(view: &View<'s>) -> Vec<(&'s Archive, &'s Image)> {
         .collect();
     let mut seen = std::collections::BTreeSet::new();
     view.images()
-        .filter(|(_, image)| !tagged.contains(&&image.root) && seen.insert(&image.root))
+        .map(|(_, image)| image)
+        .filter(|image| !tagged.contains(&&image.root) && seen.insert(&image.root))
         .collect()
 }
 
@@ -184,10 +197,10 @@ fn repository(view: &View<'_>) -> Value {
         .collect();
     let untagged: Vec<Value> = untagged(view)
         .into_iter()
-        .map(|(archive, image)| described(archive, image))
+        .map(|image| described(view, &view.holders(&image.root), image))
         .collect();
     json!({
-        "name": view.repository().shown,
+        "name": view.shown(),
         "host": key.host.as_ref().map(ToString::to_string),
         "path": key.path.as_str(),
         "tags": tags,
@@ -196,14 +209,14 @@ fn repository(view: &View<'_>) -> Value {
 }
 
 fn tagged(view: &View<'_>, tag: &Tag) -> Option<Value> {
-    let mut value = described(view.archive_of(tag)?, view.tagged(tag)?);
+    let mut value = described(view, &view.archives_of(tag), view.tagged(tag)?);
     let automatic = view.automatic().filter(|_| tag.as_str() == "latest");
     value["tag"] = json!(tag.as_str());
     value["automatic"] = json!(automatic.map(Tag::as_str));
     Some(value)
 }
 
-fn described(archive: &Archive, image: &Image) -> Value {
+fn described(view: &View<'_>, archives: &[&Archive], image: &Image) -> Value {
     let platforms: Vec<Value> = image
         .platforms
         .iter()
@@ -211,13 +224,16 @@ fn described(archive: &Archive, image: &Image) -> Value {
             json!({"platform": image.platform.to_string(), "digest": image.digest.to_string(), "size": image.size})
         })
         .collect();
-    let document = archive.found.document(&image.root);
+    let archives: Vec<_> = archives
+        .iter()
+        .map(|archive| archive.path().to_string_lossy().into_owned())
+        .collect();
     json!({
         "digest": image.root.to_string(),
-        "mediaType": document.map(|document| document.media_type.as_str()),
+        "mediaType": view.media_type(&image.root).map(MediaType::as_str),
         "size": image.size,
         "platforms": platforms,
-        "archive": archive.path().to_string_lossy(),
+        "archives": archives,
         "made": image.is_made,
     })
 }

@@ -74,6 +74,7 @@ fn catalog(config: &config::Catalog, listener: Listener) -> Result<Catalog, Fail
     let options = Options {
         auto_latest: config.auto_latest,
         strict_tags: config.strict_tags,
+        strict: config.strict,
     };
     Ok(Catalog::new(roots, options, listener))
 }

@@ -59,7 +59,7 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
     });
     let catalog = Arc::new(catalog(&config.catalog, listener)?);
     log.say(&address_line(&config.listen, &address, listeners.len()));
-    keep_fresh(Arc::clone(&catalog), config.refresh).map_err(Failure::Start)?;
+    keep_fresh(&catalog, config.refresh).map_err(Failure::Start)?;
     let server = Server { catalog, published };
     let handle = move |head| server.clone().handle(head);
     let cut = transport::serve(
@@ -170,19 +170,35 @@ fn without_body_for_head(response: Response<Opened>, operation: &Operation) -> R
     }
 }
 
-/// Scans now, and then again after each pause of `refresh`.
-fn keep_fresh(catalog: Arc<Catalog>, refresh: Duration) -> anyhow::Result<()> {
-    let work = move || {
+/// Scans now, and then again after each pause of `refresh`. Layers that have to be hashed are so beside that: it may take
+/// long, and a folder that changes must not wait for it.
+fn keep_fresh(catalog: &Arc<Catalog>, refresh: Duration) -> anyhow::Result<()> {
+    let (scanned, learner) = std::sync::mpsc::sync_channel(1);
+    let scanning = Arc::clone(catalog);
+    let scan = move || {
         loop {
-            catalog.refresh(Instant::now());
+            scanning.refresh(Instant::now());
+            // Whoever has been told already need not be told twice.
+            let _ = scanned.try_send(());
             if refresh.is_zero() {
                 return;
             }
             std::thread::sleep(refresh);
         }
     };
+    let learning = Arc::clone(catalog);
+    let learn = move || {
+        for () in learner {
+            learning.learn();
+        }
+    };
+    start_thread("catalog", scan)?;
+    start_thread("learner", learn)
+}
+
+fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
     std::thread::Builder::new()
-        .name("catalog".to_owned())
+        .name(name.to_owned())
         .spawn(work)
         .context("cannot start threads")?;
     Ok(())
@@ -314,7 +330,7 @@ fn summary(snapshot: &Snapshot) -> String {
 /// Lines that pull the first image as they are.
 fn what_to_paste(snapshot: &Snapshot, address: &str) -> String {
     let images = snapshot.repositories().filter_map(|view| {
-        let name = view.repository().shown.clone()?;
+        let name = view.shown()?;
         let tags = view.tags_by_version();
         // Clients refuse to ask for other tags.
         let tags = || tags.iter().filter(|tag| tag.is_strict());

@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 pub use file::{File, Identity, Location, Root};
 pub use open::{Extent, OpenError, Opened, Part};
-pub use source::{Claim, Place, Source};
+pub use source::{Claim, Document, Place, Source};
 
 /// One place where a blob can be had.
 #[derive(Clone, Debug)]

@@ -134,7 +134,7 @@ impl Content {
                     .first()
                     .is_some_and(|copy| match &copy.claim().place {
                         Place::Memory(_) => true,
-                        Place::Document { kept, .. } => kept.get().is_some(),
+                        Place::Document(document) => document.kept.get().is_some(),
                         Place::Extent { .. } => false,
                     })
             }
@@ -184,22 +184,18 @@ impl Copy {
         let claim = self.claim();
         match &claim.place {
             Place::Memory(bytes) => Ok(Part::Memory(slice(bytes, range)?)),
-            Place::Document {
-                offset,
-                length,
-                kept,
-            } => {
-                if let Some(kept) = kept.get() {
+            Place::Document(document) => {
+                if let Some(kept) = document.kept.get() {
                     return Ok(Part::Memory(slice(kept.bytes(), range)?));
                 }
                 let file = files.open(&self.source)?;
-                let bytes = read_whole(&file, *offset, *length)?;
+                let bytes = read_whole(&file, document.offset, document.length)?;
                 if !claim.digest.matches(&bytes) {
                     return Err(OpenError::Damaged);
                 }
                 if let Some(keep) = Kept::within_budget(bytes.clone()) {
                     // Whoever comes second drops the same bytes.
-                    let _ = kept.set(keep);
+                    let _ = document.kept.set(keep);
                 }
                 Ok(Part::Memory(slice(&bytes, range)?))
             }

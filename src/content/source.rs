@@ -26,7 +26,9 @@ pub struct Source {
 
 impl Source {
     /// The file at `location`, which holds what `claims` say as long as it has `identity`.
-    pub fn new(location: Location, identity: Identity, claims: Vec<Claim>) -> Self {
+    pub fn new(location: Location, identity: Identity, mut claims: Vec<Claim>) -> Self {
+        // Stable: of two claims on one digest the one that was given first stays the first.
+        claims.sort_by(|a, b| a.digest.cmp(&b.digest));
         Self {
             location,
             identity,
@@ -44,9 +46,15 @@ impl Source {
         &self.identity
     }
 
-    /// The blobs that lie in the file.
+    /// The blobs that lie in the file, sorted by digest.
     pub fn claims(&self) -> &[Claim] {
         &self.claims
+    }
+
+    /// The number of the first claim on `digest`.
+    pub fn find(&self, digest: &Digest) -> Option<usize> {
+        let at = self.claims.partition_point(|claim| claim.digest < *digest);
+        (self.claims.get(at)?.digest == *digest).then_some(at)
     }
 }
 
@@ -64,7 +72,8 @@ impl Claim {
     pub fn len(&self) -> u64 {
         match &self.place {
             Place::Memory(bytes) => bytes.len() as u64,
-            Place::Document { length, .. } | Place::Extent { length, .. } => *length,
+            Place::Document(document) => document.length,
+            Place::Extent { length, .. } => *length,
         }
     }
 
@@ -75,19 +84,14 @@ impl Claim {
 }
 
 /// Where the bytes of a blob are.
+///
+/// Most are extents, and a catalog holds a million of them: the others are boxed, so that they do not cost more.
 #[derive(Debug)]
 pub enum Place {
-    /// In memory: made when the archive was read, because it does not hold them.
-    Memory(Bytes),
+    /// In memory: made when the archive was read, because no part of the file is these bytes.
+    Memory(Box<Bytes>),
     /// In the file, and small: hashed each time they are read, then kept while there is room.
-    Document {
-        /// Where they begin in the file.
-        offset: u64,
-        /// How many there are.
-        length: u64,
-        /// The bytes, once they were asked for.
-        kept: OnceLock<Kept>,
-    },
+    Document(Box<Document>),
     /// In the file, sent on the claim.
     Extent {
         /// Where they begin in the file.
@@ -95,6 +99,27 @@ pub enum Place {
         /// How many there are.
         length: u64,
     },
+}
+
+/// A small part of a file whose bytes are kept once they were asked for.
+#[derive(Debug)]
+pub struct Document {
+    /// Where it begins in the file.
+    pub offset: u64,
+    /// How many bytes it has.
+    pub length: u64,
+    pub(super) kept: OnceLock<Kept>,
+}
+
+impl Document {
+    /// The `length` bytes from `offset` on.
+    pub fn new(offset: u64, length: u64) -> Self {
+        Self {
+            offset,
+            length,
+            kept: OnceLock::new(),
+        }
+    }
 }
 
 /// Bytes that count against the budget as long as they are kept.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::sync::OnceLock;
 
 use proptest::prelude::*;
 
@@ -31,11 +30,7 @@ fn copy_of(folder: &std::path::Path, place: Place) -> Copy {
 }
 
 fn document(length: u64) -> Place {
-    Place::Document {
-        offset: 0,
-        length,
-        kept: OnceLock::new(),
-    }
+    Place::Document(Box::new(Document::new(0, length)))
 }
 
 fn read(opened: Opened) -> Vec<u8> {
@@ -221,4 +216,17 @@ proptest! {
         }
         prop_assert_eq!(read(content.open().unwrap()), whole);
     }
+}
+
+#[test]
+fn a_claim_on_a_layer_is_small() {
+    assert!(size_of::<Claim>() <= 64, "{}", size_of::<Claim>());
+}
+
+#[test]
+fn claims_are_found_by_digest() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = copy_of(folder.path(), document(36));
+    assert_eq!(copy.source.find(&Digest::sha256(TEXT)), Some(0));
+    assert_eq!(copy.source.find(&Digest::sha256(b"other")), None);
 }

@@ -1,12 +1,14 @@
-//! The manifest made here for an image whose archive kept none.
+//! The manifest made here for an image whose archive kept none, and the index made of images for several platforms.
 //!
-//! The form is frozen: people pin digests, so any change is a breaking one. It is a pure
+//! The forms are frozen: people pin digests, so any change is a breaking one. A manifest is a pure
 //! function of the image's content and is byte for byte what Docker ≥ 25.0.6 stores in its
 //! own archives (form O), or what crane and skopeo publish for gzip layers (form D).
 
 use std::fmt::Write as _;
 
-use super::MediaType;
+use serde_json::json;
+
+use super::{MediaType, Platform};
 use crate::digest::Digest;
 
 /// How the bytes of a layer are packed.
@@ -58,6 +60,82 @@ pub fn manifest(config: &Blob, layers: &[Layer]) -> (MediaType, String) {
     (form.manifest_type(), json)
 }
 
+/// An image that a canonical index lists.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// Type of its manifest.
+    pub media_type: MediaType,
+    /// Its manifest.
+    pub blob: Blob,
+    /// What it runs on, as its configuration tells it.
+    pub platform: Platform,
+}
+
+/// The type and the bytes of the canonical index for `children`, whose order does not matter.
+///
+/// Docker's list exactly when all of them are Docker's manifests, else an OCI index.
+pub fn index(mut children: Vec<Child>) -> (MediaType, String) {
+    children.sort_by(|a, b| {
+        let key = |child: &Child| {
+            let Platform {
+                os,
+                architecture,
+                variant,
+                os_version,
+                ..
+            } = child.platform.clone();
+            (
+                os,
+                architecture,
+                variant,
+                os_version,
+                child.blob.digest.clone(),
+            )
+        };
+        key(a).cmp(&key(b))
+    });
+    let is_docker = |child: &Child| child.media_type == MediaType::DOCKER_MANIFEST;
+    let form = if !children.is_empty() && children.iter().all(is_docker) {
+        Form::Docker
+    } else {
+        Form::Oci
+    };
+    let entries: Vec<String> = children
+        .iter()
+        .map(|child| {
+            let descriptor = form.descriptor(&child.media_type, &child.blob);
+            format!(
+                r#"{},"platform":{}}}"#,
+                descriptor.trim_end_matches('}'),
+                platform(&child.platform)
+            )
+        })
+        .collect();
+    let media_type = form.index_type();
+    let json = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{media_type}","manifests":[{}]}}"#,
+        entries.join(",")
+    );
+    (media_type, json)
+}
+
+/// A platform as JSON: what is not told is left out.
+fn platform(platform: &Platform) -> String {
+    let texts = [
+        ("architecture", json!(platform.architecture)),
+        ("os", json!(platform.os)),
+        ("os.version", json!(platform.os_version)),
+        ("os.features", json!(platform.os_features)),
+        ("variant", json!(platform.variant)),
+    ];
+    let fields: Vec<String> = texts
+        .iter()
+        .filter(|(_, value)| *value != json!("") && *value != json!([]))
+        .map(|(key, value)| format!(r#""{key}":{value}"#))
+        .collect();
+    format!("{{{}}}", fields.join(","))
+}
+
 #[derive(Clone, Copy)]
 enum Form {
     Oci,
@@ -69,6 +147,13 @@ impl Form {
         match self {
             Self::Oci => MediaType::OCI_MANIFEST,
             Self::Docker => MediaType::DOCKER_MANIFEST,
+        }
+    }
+
+    fn index_type(self) -> MediaType {
+        match self {
+            Self::Oci => MediaType::OCI_INDEX,
+            Self::Docker => MediaType::DOCKER_LIST,
         }
     }
 
@@ -197,5 +282,53 @@ mod tests {
         let (media_type, json) = manifest(&blob(CONFIG, 1), &[]);
         assert_eq!(media_type, MediaType::OCI_MANIFEST);
         assert!(json.ends_with(r#""layers":[]}"#));
+    }
+
+    fn child(media_type: MediaType, hex: &str, size: u64, platform: &str) -> Child {
+        Child {
+            media_type,
+            blob: blob(hex, size),
+            platform: serde_json::from_str(platform).unwrap(),
+        }
+    }
+
+    #[test]
+    fn an_index_of_two_images() {
+        let amd64 = "67b2680eb9523da5828ed50903b7f5e5160deb811daf37d0c6a2af47ac206a04";
+        let arm64 = "72f6ec4b156a9415b2017d11a3579ada23d1c6304914665e71a0784f5e5c6051";
+        let children = vec![
+            child(
+                MediaType::OCI_MANIFEST,
+                arm64,
+                700,
+                r#"{"os":"linux","architecture":"arm64","variant":"v8"}"#,
+            ),
+            child(
+                MediaType::OCI_MANIFEST,
+                amd64,
+                700,
+                r#"{"os":"linux","architecture":"amd64"}"#,
+            ),
+        ];
+        let (media_type, json) = index(children);
+        assert_eq!(media_type, MediaType::OCI_INDEX);
+        assert_eq!(json.len(), 506, "{json}");
+        let digest = Digest::sha256(json.as_bytes()).to_string();
+        assert_eq!(
+            digest,
+            "sha256:2e63f43ee24b0d978c62a82f47a8e8a48a356b0aef2fad10740754d6574a257a"
+        );
+    }
+
+    #[test]
+    fn docker_manifests_make_a_docker_list() {
+        let windows = r#"{"os":"windows","architecture":"amd64","os.version":"10.0","os.features":["win32k"]}"#;
+        let (media_type, json) = index(vec![child(MediaType::DOCKER_MANIFEST, A, 1, windows)]);
+        assert_eq!(media_type, MediaType::DOCKER_LIST);
+        let expected = format!(
+            r#"{{"mediaType":"{}","size":1,"digest":"sha256:{A}","platform":{{"architecture":"amd64","os":"windows","os.version":"10.0","os.features":["win32k"]}}}}"#,
+            MediaType::DOCKER_MANIFEST
+        );
+        assert!(json.contains(&expected), "{json}");
     }
 }

@@ -29,6 +29,10 @@ pub struct Descriptor {
     /// Where else the content may be fetched from. Never followed here.
     #[serde(default, deserialize_with = "or_default")]
     pub urls: Vec<String>,
+    /// The content itself in base64, where it is
+    /// [embedded](https://github.com/opencontainers/image-spec/blob/main/descriptor.md#embedded-content).
+    #[serde(default)]
+    pub data: Option<String>,
 }
 
 impl Descriptor {

@@ -178,6 +178,15 @@ impl Manifest {
         })
     }
 
+    /// All that it refers to: a configuration and layers, or manifests.
+    pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
+        let (config, rest) = match &self.body {
+            Body::Image { config, layers } => (Some(config), layers),
+            Body::Index { manifests } => (None, manifests),
+        };
+        config.into_iter().chain(rest)
+    }
+
     /// The `artifactType` under which
     /// [referrers](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers)
     /// are listed: its own, else an image's config type.

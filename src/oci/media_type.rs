@@ -93,6 +93,12 @@ impl MediaType {
         *self == Self::OCI_LAYER || *self == Self::DOCKER_LAYER
     }
 
+    /// Whether a document of this type describes a build cache of `BuildKit`
+    /// ([local cache](https://github.com/moby/buildkit#local-directory-1)).
+    pub fn is_build_cache(&self) -> bool {
+        self.0 == "application/vnd.buildkit.cacheconfig.v0"
+    }
+
     /// Whether a layer of this type is usually left out of archives and fetched from elsewhere
     /// ([non-distributable layers](https://github.com/opencontainers/image-spec/blob/main/layer.md#non-distributable-layers)).
     pub fn is_foreign_layer(&self) -> bool {

@@ -4,36 +4,138 @@ use std::fmt;
 
 use serde::Deserialize;
 
-/// The platform of an image, as a descriptor or a configuration tells it.
+use super::descriptor::or_default;
+
+/// The platform of an image, as a descriptor or a configuration tells it
+/// ([image-index.md](https://github.com/opencontainers/image-spec/blob/main/image-index.md#image-index-property-descriptions)).
 ///
-/// `Display` gives the form that clients take: `linux/arm64/v8`.
+/// `Display` gives the form that clients take: `linux/arm64/v8`, or `windows(10.0.17763.1)/amd64`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub struct Platform {
     /// Operating system, such as `linux`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub os: String,
     /// Processor architecture in Go's words, such as `amd64`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub architecture: String,
     /// Variant of the architecture, such as `v7`.
-    pub variant: Option<String>,
+    #[serde(default, deserialize_with = "or_default")]
+    pub variant: String,
+    /// Version of the operating system, where that matters, as for Windows.
+    #[serde(rename = "os.version", default, deserialize_with = "or_default")]
+    pub os_version: String,
+    /// What the operating system has to offer.
+    #[serde(rename = "os.features", default, deserialize_with = "or_default")]
+    pub os_features: Vec<String>,
 }
 
 impl Platform {
     /// Whether this names a platform that something can run on. Attestations are
-    /// `unknown/unknown`; artifacts have none.
+    /// `unknown/unknown`; artifacts have none. Without an operating system, it is Linux.
     pub fn is_real(&self) -> bool {
-        let told = |part: &str| !part.is_empty() && part != "unknown";
-        told(&self.os) && told(&self.architecture)
+        !self.architecture.is_empty() && self.architecture != "unknown" && self.os != "unknown"
+    }
+
+    /// The same platform in the one spelling that tells whether two are the same: architectures in Go's
+    /// words, and the variants spelled out that are meant where none is told
+    /// ([containerd's rules](https://github.com/containerd/platforms/blob/main/database.go)).
+    #[must_use]
+    pub fn normalized(&self) -> Self {
+        let os = match self.os.to_ascii_lowercase() {
+            os if os.is_empty() => "linux".to_owned(),
+            os => os,
+        };
+        let variant = self.variant.to_ascii_lowercase();
+        let (architecture, variant) = match (
+            self.architecture.to_ascii_lowercase().as_str(),
+            variant.as_str(),
+        ) {
+            ("x86_64" | "x86-64", variant) => ("amd64".to_owned(), variant.to_owned()),
+            ("aarch64" | "arm64", "" | "8" | "v8") => ("arm64".to_owned(), "v8".to_owned()),
+            ("aarch64", variant) => ("arm64".to_owned(), variant.to_owned()),
+            ("armhf", _) | ("arm", "" | "7") => ("arm".to_owned(), "v7".to_owned()),
+            ("armel", _) | ("arm", "6") => ("arm".to_owned(), "v6".to_owned()),
+            (architecture, variant) => (architecture.to_owned(), variant.to_owned()),
+        };
+        let mut os_features = self.os_features.clone();
+        os_features.sort();
+        Self {
+            os,
+            architecture,
+            variant,
+            os_version: self.os_version.clone(),
+            os_features,
+        }
     }
 }
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)?;
-        match &self.variant {
-            Some(variant) if !variant.is_empty() => write!(f, "/{variant}"),
-            _ => Ok(()),
+        let os = if self.os.is_empty() {
+            "linux"
+        } else {
+            &self.os
+        };
+        f.write_str(os)?;
+        if !self.os_version.is_empty() {
+            write!(f, "({})", self.os_version)?;
+        }
+        write!(f, "/{}", self.architecture)?;
+        if !self.variant.is_empty() {
+            write!(f, "/{}", self.variant)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn platform(json: &str) -> Platform {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn one_platform_has_one_spelling() {
+        let check = |json: &str, expected: &str| {
+            assert_eq!(platform(json).normalized().to_string(), expected, "{json}");
+        };
+        check(r#"{"os":"Linux","architecture":"x86_64"}"#, "linux/amd64");
+        check(r#"{"architecture":"aarch64"}"#, "linux/arm64/v8");
+        check(r#"{"os":"linux","architecture":"arm64"}"#, "linux/arm64/v8");
+        check(
+            r#"{"os":"linux","architecture":"arm64","variant":"v8"}"#,
+            "linux/arm64/v8",
+        );
+        check(
+            r#"{"os":"linux","architecture":"arm64","variant":"v9"}"#,
+            "linux/arm64/v9",
+        );
+        check(
+            r#"{"os":"linux","architecture":"arm","variant":null}"#,
+            "linux/arm/v7",
+        );
+        check(r#"{"os":"linux","architecture":"armhf"}"#, "linux/arm/v7");
+        check(
+            r#"{"os":"linux","architecture":"arm","variant":"v6"}"#,
+            "linux/arm/v6",
+        );
+        let windows = r#"{"os":"windows","architecture":"amd64","os.version":"10.0.17763.1","os.features":["b","a"]}"#;
+        check(windows, "windows(10.0.17763.1)/amd64");
+        assert_eq!(platform(windows).normalized().os_features, ["a", "b"]);
+    }
+
+    #[test]
+    fn attestations_and_artifacts_have_no_platform() {
+        assert!(platform(r#"{"os":"linux","architecture":"amd64"}"#).is_real());
+        assert!(platform(r#"{"architecture":"amd64"}"#).is_real());
+        for json in [
+            "{}",
+            r#"{"os":"linux"}"#,
+            r#"{"os":"unknown","architecture":"unknown"}"#,
+        ] {
+            assert!(!platform(json).is_real(), "{json}");
         }
     }
 }

@@ -17,6 +17,7 @@ static EXAMPLES: LazyLock<Arc<Snapshot>> = LazyLock::new(|| {
     let options = Options {
         auto_latest: true,
         strict_tags: false,
+        strict: false,
     };
     let catalog = Catalog::new(vec![root], options, Box::new(|_| ()));
     catalog.refresh(Instant::now());

@@ -1,0 +1,216 @@
+//! Turns what was read of one archive into what is kept of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::found::{Document, Found, Image, Lacking, PlatformImage, Role};
+use super::graph::{Graph, MAX_REACH};
+use super::members::Stored;
+use super::names::{ImageName, Repository};
+use super::node::{Node, NodeBody, Reference};
+use super::pending::Unhashed;
+use super::problem::{Fault, Problems};
+use crate::content::{self, Claim, Place, Source};
+use crate::digest::Digest;
+use crate::oci::Platform;
+
+/// What is kept of an archive with the images `named`: their roots and names.
+pub fn keep(
+    graph: &Graph<'_>,
+    mut named: BTreeMap<Digest, BTreeSet<ImageName>>,
+    problems: &mut Problems,
+) -> Found {
+    cap_reach(graph, &mut named, problems);
+    let sources = sources(graph);
+    let mut found = Found {
+        places: (sources.len() != 1).then(|| places(&sources)),
+        lacking: lacking(graph),
+        pending: pending(graph),
+        sources,
+        ..Found::default()
+    };
+    found.documents = graph
+        .nodes()
+        .map(|(digest, node)| document(&found, digest, node))
+        .collect();
+    found.referring = (0..)
+        .zip(&found.documents)
+        .filter(|(_, document)| document.referrer.is_some())
+        .map(|(number, _)| number)
+        .collect();
+    found.images = named
+        .into_iter()
+        .map(|(root, names)| image(graph, &found, root, names))
+        .collect();
+    found
+}
+
+/// Leaves out images beyond the cap.
+fn cap_reach(
+    graph: &Graph<'_>,
+    named: &mut BTreeMap<Digest, BTreeSet<ImageName>>,
+    problems: &mut Problems,
+) {
+    let mut total = 0;
+    named.retain(|root, names| {
+        if total > MAX_REACH {
+            return false;
+        }
+        let repositories: BTreeSet<&Repository> =
+            names.iter().map(|name| &name.repository).collect();
+        total += graph.reach(root).len() * repositories.len();
+        total <= MAX_REACH
+    });
+    if total > MAX_REACH {
+        problems.add(&Fault::TooMany {
+            what: "references to blobs",
+            limit: MAX_REACH,
+        });
+    }
+}
+
+/// One source for each file that holds something.
+fn sources(graph: &Graph<'_>) -> Box<[Arc<Source>]> {
+    let mut claims: BTreeMap<usize, Vec<Claim>> = BTreeMap::new();
+    for (digest, stored) in graph.located() {
+        let Stored { offset, size, .. } = stored;
+        let place = if graph.is_document(digest) {
+            Place::Document(Box::new(content::Document::new(offset, size)))
+        } else {
+            Place::Extent {
+                offset,
+                length: size,
+            }
+        };
+        let digest = digest.clone();
+        claims
+            .entry(stored.file)
+            .or_default()
+            .push(Claim { digest, place });
+    }
+    // What no member holds is as good as its archive: it counts as part of the first file.
+    let in_memory = graph.memory().iter().map(|(digest, bytes)| Claim {
+        digest: digest.clone(),
+        place: Place::Memory(Box::new(bytes.clone())),
+    });
+    for claim in in_memory {
+        claims.entry(0).or_default().push(claim);
+    }
+    let source = |(file, claims): (usize, Vec<Claim>)| {
+        let (location, identity) = &graph.members().files()[file];
+        Arc::new(Source::new(location.clone(), *identity, claims))
+    };
+    claims.into_iter().map(source).collect()
+}
+
+fn pending(graph: &Graph<'_>) -> Box<[Unhashed]> {
+    let unhashed = |stored: Stored| {
+        let (location, identity) = &graph.members().files()[stored.file];
+        Unhashed::new(stored, location.clone(), *identity)
+    };
+    graph.pending().map(unhashed).collect()
+}
+
+/// Source and claim of everything in `sources`, sorted by digest.
+fn places(sources: &[Arc<Source>]) -> Box<[(u32, u32)]> {
+    let mut places: Vec<(u32, u32)> = (0..)
+        .zip(sources)
+        .flat_map(|(number, source)| {
+            (0..)
+                .zip(source.claims())
+                .map(move |(claim, _)| (number, claim))
+        })
+        .collect();
+    places
+        .sort_by_key(|(source, claim)| &sources[*source as usize].claims()[*claim as usize].digest);
+    places.into()
+}
+
+/// What documents refer to and the archive does not hold. Where they disagree about what it is, it is missed.
+fn lacking(graph: &Graph<'_>) -> Box<[Lacking]> {
+    let mut lacking: BTreeMap<&Digest, (u64, Role)> = BTreeMap::new();
+    let references = graph.nodes().flat_map(|(_, node)| node.references());
+    for Reference { digest, size, role } in references {
+        if !graph.is_here(digest) {
+            let (_, known) = lacking.entry(digest).or_insert((*size, *role));
+            if *known == Role::Foreign || *role == Role::Manifest {
+                *known = *role;
+            }
+        }
+    }
+    lacking
+        .into_iter()
+        .map(|(digest, (size, role))| Lacking {
+            digest: digest.clone(),
+            size,
+            role,
+        })
+        .collect()
+}
+
+fn document(found: &Found, digest: &Digest, node: &Node) -> Document {
+    let mut references: Vec<u32> = node
+        .references()
+        .filter_map(|reference| found.position(&reference.digest))
+        .collect();
+    references.sort_unstable();
+    references.dedup();
+    Document {
+        digest: digest.clone(),
+        media_type: node.media_type.clone(),
+        size: node.size,
+        references: references.into(),
+        referrer: node.referrer.clone(),
+    }
+}
+
+fn image(graph: &Graph<'_>, found: &Found, root: Digest, names: BTreeSet<ImageName>) -> Image {
+    let (platforms, created) = platforms(graph, &root);
+    let sizes = found.reach([&root]).into_iter().map(|at| found.size(at));
+    Image {
+        names: names.into_iter().collect(),
+        created,
+        platforms: platforms.into(),
+        size: sizes.fold(0, u64::saturating_add),
+        is_made: graph.is_made(&root),
+        root,
+    }
+}
+
+/// The images for platforms that `root` holds, each once, in the order of its indexes, and when the newest was made.
+///
+/// Not recursive: an archive can chain indexes as deep as it likes by listing the innermost first.
+fn platforms(graph: &Graph<'_>, root: &Digest) -> (Vec<PlatformImage>, Option<Timestamp>) {
+    let (mut images, mut created) = (Vec::new(), None);
+    let mut seen = BTreeSet::new();
+    let mut pending: Vec<(&Digest, Option<&Platform>)> = vec![(root, None)];
+    while let Some((digest, told)) = pending.pop() {
+        let Some(node) = graph.node(digest).filter(|_| seen.insert(digest)) else {
+            continue;
+        };
+        match &node.body {
+            NodeBody::Index(children) => {
+                let children = children
+                    .iter()
+                    .map(|child| (&child.reference.digest, child.platform.as_ref()));
+                pending.extend(children.rev());
+            }
+            NodeBody::Image(image) => {
+                let known = image.known.as_deref();
+                created = created.max(known.and_then(|known| known.created));
+                let platform = told.or(known.map(|known| &known.platform));
+                if let Some(platform) = platform.filter(|platform| platform.is_real()) {
+                    let sizes = node.references().map(|blob| blob.size);
+                    images.push(PlatformImage {
+                        platform: platform.clone(),
+                        digest: digest.clone(),
+                        size: sizes.fold(0, u64::saturating_add),
+                    });
+                }
+            }
+        }
+    }
+    (images, created)
+}

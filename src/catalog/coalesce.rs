@@ -1,0 +1,176 @@
+//! What a tag means that several archives give to different images.
+//!
+//! Images for different platforms become one index. Where two images are for the same platform one has to win: the one
+//! that was made last, else the one in the file whose name is greatest, else the one with the greatest digest. When a
+//! file was written never counts: that depends on how it was copied.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use crate::archive::{Found, Image};
+use crate::oci::{Platform, version};
+
+/// One of the images that claim a tag; all that are given together have different digests.
+#[derive(Debug)]
+pub struct Candidate<'a> {
+    /// The image.
+    pub image: &'a Image,
+    /// The archive that it lies in.
+    pub found: &'a Found,
+    /// The name of that file, or the greatest where several hold the image.
+    pub file_name: String,
+}
+
+/// Who gets the tag. Candidates are told by their numbers.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What the tag means.
+    pub choice: Choice,
+    /// Who lost, each with who won: a conflict.
+    pub losers: Vec<(usize, usize)>,
+    /// Single images whose platform an index has too, each with that index.
+    pub shadowed: Vec<(usize, usize)>,
+}
+
+/// What a tag means.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// One of the images.
+    One(usize),
+    /// An index to be made of several.
+    Index(Vec<usize>),
+}
+
+enum Kind {
+    Index,
+    /// An image for this platform, in its one spelling.
+    Single(Platform),
+    /// An artifact or the like: never put together with anything.
+    Other,
+}
+
+impl Candidate<'_> {
+    fn kind(&self) -> Kind {
+        let is_index = self
+            .found
+            .document(&self.image.root)
+            .is_some_and(super::Document::is_index);
+        match (is_index, &*self.image.platforms) {
+            (true, [_, ..]) => Kind::Index,
+            (false, [single]) => Kind::Single(single.platform.normalized()),
+            _ => Kind::Other,
+        }
+    }
+
+    fn holds(&self, other: &Self) -> bool {
+        let reach = self.found.reach([&self.image.root]);
+        self.found
+            .position(&other.image.root)
+            .is_some_and(|position| reach.binary_search(&position).is_ok())
+    }
+
+    fn has_platform(&self, platform: &Platform) -> bool {
+        let mut platforms = self.image.platforms.iter();
+        platforms.any(|image| image.platform.normalized() == *platform)
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        (self.image.created.cmp(&other.image.created))
+            .then_with(|| version::compare_file_names(&self.file_name, &other.file_name))
+            .then_with(|| self.image.root.cmp(&other.image.root))
+    }
+}
+
+/// Decides between `candidates`, of which there is at least one.
+pub fn decide(candidates: &[Candidate<'_>]) -> Decision {
+    let all: Vec<usize> = (0..candidates.len()).collect();
+    if let [_] = candidates {
+        return newest(candidates, &all);
+    }
+    let (mut indexes, mut singles) = (Vec::new(), Vec::new());
+    for (number, candidate) in candidates.iter().enumerate() {
+        match candidate.kind() {
+            Kind::Index => indexes.push(number),
+            Kind::Single(platform) => singles.push((number, platform)),
+            Kind::Other => return newest(candidates, &all),
+        }
+    }
+    let is_child = |single: usize| {
+        let mut indexes = indexes.iter();
+        indexes.any(|index| candidates[*index].holds(&candidates[single]))
+    };
+    singles.retain(|(single, _)| !is_child(*single));
+    match indexes.as_slice() {
+        [] => by_platform(candidates, singles),
+        [index] => beside_index(candidates, *index, singles),
+        _ => {
+            indexes.extend(singles.into_iter().map(|(single, _)| single));
+            newest(candidates, &indexes)
+        }
+    }
+}
+
+/// The image that was made last.
+fn newest(candidates: &[Candidate<'_>], among: &[usize]) -> Decision {
+    let winner = among
+        .iter()
+        .copied()
+        .max_by(|a, b| candidates[*a].order(&candidates[*b]));
+    let winner = winner.unwrap_or_default();
+    let losers = among.iter().filter(|number| **number != winner);
+    Decision {
+        choice: Choice::One(winner),
+        losers: losers.map(|loser| (*loser, winner)).collect(),
+        shadowed: Vec::new(),
+    }
+}
+
+/// One image for each platform.
+fn by_platform(candidates: &[Candidate<'_>], singles: Vec<(usize, Platform)>) -> Decision {
+    let mut platforms: BTreeMap<Platform, Vec<usize>> = BTreeMap::new();
+    for (single, platform) in singles {
+        platforms.entry(platform).or_default().push(single);
+    }
+    let (mut winners, mut losers) = (Vec::new(), Vec::new());
+    for rivals in platforms.values() {
+        let decision = newest(candidates, rivals);
+        if let Choice::One(winner) = decision.choice {
+            winners.push(winner);
+        }
+        losers.extend(decision.losers);
+    }
+    let choice = match winners.as_slice() {
+        [winner] => Choice::One(*winner),
+        _ => Choice::Index(winners),
+    };
+    Decision {
+        choice,
+        losers,
+        shadowed: Vec::new(),
+    }
+}
+
+/// An index counts before images for platforms that it has; images for others are rivals, because an index that comes
+/// from elsewhere is never taken apart: that would destroy its digest.
+fn beside_index(
+    candidates: &[Candidate<'_>],
+    index: usize,
+    singles: Vec<(usize, Platform)>,
+) -> Decision {
+    let (shadowed, rivals): (Vec<_>, Vec<_>) = singles
+        .into_iter()
+        .partition(|(_, platform)| candidates[index].has_platform(platform));
+    let mut among = vec![index];
+    among.extend(rivals.into_iter().map(|(single, _)| single));
+    let shadowed = shadowed.into_iter().map(|(single, _)| (single, index));
+    let mut decision = newest(candidates, &among);
+    if decision.choice == Choice::One(index) {
+        decision.shadowed = shadowed.collect();
+    } else {
+        let winner = decision.losers.first().map_or(index, |(_, winner)| *winner);
+        decision
+            .losers
+            .extend(shadowed.map(|(single, _)| (single, winner)));
+    }
+    decision
+}
