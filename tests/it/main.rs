@@ -15,6 +15,7 @@ mod conformance;
 mod examples;
 mod hybrids;
 mod pasted;
+mod pending;
 mod requests;
 mod serving;
 mod suites;

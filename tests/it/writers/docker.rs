@@ -454,7 +454,7 @@ fn containerd() -> Vec<Row> {
         .stored("ghcr.io/acme/app:1", &index)
         .problem("warning: ghcr.io/acme/app:1: 1 manifest is missing"),
         row(
-            "containerd, `ctr images export` and `nerdctl save`",
+            "containerd, `ctr images export` and `nerdctl save` (also of lima and Rancher Desktop)",
             whole.clone().file("manifest.json", manifest(&amd64)),
             HYBRID,
         )

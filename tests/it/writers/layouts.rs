@@ -50,9 +50,9 @@ pub(super) fn rows() -> Vec<Row> {
         oras(),
         macos(),
         gnu_tar(),
-        hauler("hauler, the store in a tar", hauler_store()),
+        hauler("hauler, `hauler store save`, decompressed", hauler_store()),
         hauler(
-            "hauler, `hauler store save --containerd`, unpacked",
+            "hauler, `hauler store save --containerd`, decompressed",
             hauler_store().remove("oci-layout"),
         ),
         zarf(true),
