@@ -5,6 +5,7 @@ mod files;
 mod names;
 mod start;
 mod tars;
+mod traps;
 mod truncated;
 
 use std::fs;

@@ -7,8 +7,8 @@ use std::process::Output;
 use serde_json::{Value, json};
 
 use crate::fixture::{
-    Blob, DockerArchive, IMAGE_NAME, Image, Index, Layer, Layout, Naming, Node as _, Packing,
-    REF_NAME, Tree, blob_path,
+    Blob, Descriptor, DockerArchive, IMAGE_NAME, Image, Index, Layer, Layout, Naming, Node as _,
+    Packing, REF_NAME, Tree, blob_path,
 };
 use crate::server::{Server, binary, command};
 
@@ -76,8 +76,13 @@ fn problems(list: &Value) -> Vec<&str> {
 
 /// A hybrid archive of `image` as `app:1`, whose stored manifest has `layers` instead of the right ones.
 fn with_layers(image: &Image, layers: &Value) -> (Tree, Blob) {
+    with_manifest(image, |manifest| manifest["layers"] = layers.clone())
+}
+
+/// The same with any other change of the stored manifest.
+fn with_manifest(image: &Image, change: impl Fn(&mut Value)) -> (Tree, Blob) {
     let mut manifest: Value = serde_json::from_slice(&image.manifest().bytes).unwrap();
-    manifest["layers"] = layers.clone();
+    change(&mut manifest);
     let manifest = Blob::new(manifest.to_string());
     let index = json!({"schemaVersion": 2, "manifests": [{
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -113,6 +118,8 @@ fn a_stored_manifest_that_does_not_fit_is_replaced_and_kept() {
     let (first, second) = (&right["layers"][0], &right["layers"][1]);
     let mut absent = second.clone();
     absent["digest"] = json!(Blob::new("absent").digest);
+    let mut resized = second.clone();
+    resized["size"] = json!(1);
     let wrong = [
         json!([]),
         Value::Null,
@@ -120,6 +127,7 @@ fn a_stored_manifest_that_does_not_fit_is_replaced_and_kept() {
         json!([first]),
         json!([first, first]),
         json!([first, absent]),
+        json!([first, resized]),
     ];
     for layers in wrong {
         let (tree, stored) = with_layers(&image, &layers);
@@ -144,6 +152,113 @@ fn a_stored_manifest_that_does_not_fit_is_replaced_and_kept() {
                 == stored.bytes
         );
     }
+}
+
+/// Docker 25.0 wrote what no other tool does into the descriptor of the config, which harms nobody.
+#[test]
+fn a_platform_in_the_config_descriptor_stays() {
+    let image = image("platform");
+    let (tree, stored) = with_manifest(&image, |manifest| {
+        manifest["config"]["platform"] = json!({"architecture": "amd64", "os": "linux"});
+    });
+    let list = list(&tree);
+    assert_eq!(tags(&list), [format!("app:1 {}", stored.digest)]);
+    assert_eq!(problems(&list), Vec::<&str>::new());
+}
+
+/// containerd leaves a tag out of `manifest.json` where another name has the same platform.
+#[test]
+fn a_tag_that_only_the_index_has_is_there() {
+    let image = image("index");
+    let tree = DockerArchive::new(Naming::Containerd)
+        .image(&image, Some(&["app:1", "app:2"]))
+        .tree();
+    let less = DockerArchive::new(Naming::Containerd).image(&image, Some(&["app:1"]));
+    let list = list(&tree.replace("manifest.json", less.manifest()));
+    let digest = image.digest();
+    assert_eq!(
+        tags(&list),
+        [format!("app:1 {digest}"), format!("app:2 {digest}")]
+    );
+    assert_eq!(problems(&list), Vec::<&str>::new());
+}
+
+/// The layer that `image` has at the top, as Windows images have their base: elsewhere, compressed.
+fn foreign(image: &Image) -> Value {
+    let mut layers: Value = serde_json::from_slice(&image.manifest().bytes).unwrap();
+    let layer = Blob::new("only at its maker's");
+    layers["layers"][1] = json!({
+        "mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        "digest": layer.digest,
+        "size": layer.bytes.len(),
+        "urls": ["https://maker.example/layer"],
+    });
+    layers["layers"].take()
+}
+
+/// Docker on Windows stores the data of a foreign layer, which its stored manifest does not tell: with the other half the
+/// image can be pulled without the layer's maker.
+#[test]
+fn a_foreign_layer_whose_data_is_there_is_served() {
+    let image = image("windows");
+    let (tree, stored) = with_layers(&image, &foreign(&image));
+    let list = list(&tree);
+    assert_eq!(
+        tags(&list),
+        [
+            format!("app {}", stored.digest),
+            format!("app:1 {}*", image.digest())
+        ]
+    );
+    let folder = packed(&tree);
+    let server = Server::serving(folder.path());
+    for blob in &image.blobs()[1..] {
+        let answer = server.get(&format!("/v2/app/blobs/{}", blob.digest));
+        assert!(answer.body == blob.bytes, "{}", blob.digest);
+    }
+}
+
+#[test]
+fn a_foreign_layer_that_is_not_there_is_left_to_its_maker() {
+    let image = image("windows");
+    let (tree, stored) = with_layers(&image, &foreign(&image));
+    let layer = Blob::new(image.layers[1].blob().bytes);
+    let tree = tree.remove(&blob_path(&layer.digest));
+    let only_the_index = list(&tree.clone().remove("manifest.json"));
+    assert_eq!(tags(&only_the_index), [format!("app:1 {}", stored.digest)]);
+    assert_eq!(problems(&only_the_index), Vec::<&str>::new());
+    let both = list(&tree);
+    assert_eq!(tags(&both), [format!("app:1 {}", stored.digest)]);
+}
+
+/// Where Docker could not make a layer again as it was, its file goes by the diff ID and has another digest.
+#[test]
+fn a_layer_called_by_its_diff_id_has_the_digest_of_its_bytes() {
+    let damaged = image("wrong").layers[1].blob();
+    let image = image("right");
+    let diff_id = &image.layers[1].diff_id;
+    let stored = String::from_utf8(image.manifest().bytes).unwrap();
+    let stored = Blob::new(stored.replace(diff_id, &damaged.digest));
+    let entry = Descriptor::new("application/vnd.oci.image.manifest.v1+json", &stored)
+        .annotation(IMAGE_NAME, "docker.io/library/app:1");
+    let layout = Layout::new().described(entry).blob(stored.clone()).tree();
+    let tree = DockerArchive::new(Naming::Hybrid)
+        .image(&image, Some(&["app:1"]))
+        .tree()
+        .replace("index.json", layout.content("index.json"))
+        .replace(&blob_path(diff_id), damaged.bytes.as_slice())
+        .file(&blob_path(&stored.digest), stored.bytes.as_slice());
+    let tags = tags(&list(&tree));
+    // Stored or made, it is the same.
+    let expected = format!("app:1 {}", stored.digest);
+    assert!(
+        tags.iter().any(|tag| tag.trim_end_matches('*') == expected),
+        "{tags:#?}, expected {expected}"
+    );
+    let folder = packed(&tree);
+    let server = Server::serving(folder.path());
+    let answer = server.get(&format!("/v2/app/blobs/{}", damaged.digest));
+    assert!(answer.body == damaged.bytes, "{}", answer.text());
 }
 
 #[test]

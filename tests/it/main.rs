@@ -5,6 +5,7 @@
 
 mod daemons;
 mod fixture;
+mod listing;
 mod needs;
 mod server;
 
@@ -17,7 +18,9 @@ mod fresh;
 mod fuzz_finds;
 mod hybrids;
 mod pasted;
+mod pending;
 mod requests;
 mod serving;
 mod suites;
 mod tidy;
+mod writers;

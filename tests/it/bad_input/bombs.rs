@@ -271,3 +271,19 @@ fn images_without_names_by_the_thousand() {
         });
     check_time("5,000 images", &layout.blob(Blob::new("{}")).tar());
 }
+
+/// Only their headers are looked at.
+#[test]
+fn a_hundred_thousand_members() {
+    let (image, tree) = bad();
+    let mut tar = Tar::new();
+    for (name, data) in members(&super::tar(&tree)) {
+        tar.file(&name, &data);
+    }
+    for number in 0..100_000 {
+        tar.file(&format!("blobs/sha256/{number}"), b"");
+    }
+    let bytes = tar.finish();
+    check_time("100,000 members", &bytes);
+    check_image(&check("bad.tar", &bytes, &[], &[BAD]), BAD, &image);
+}

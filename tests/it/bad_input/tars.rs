@@ -226,6 +226,18 @@ fn sparse_members() {
         ])
         .file(name, data);
     });
+    // The oldest way names each fragment in two records of its own.
+    check_left_out(says, |tar, name, data| {
+        tar.pax(&[
+            ("GNU.sparse.size", "4096"),
+            ("GNU.sparse.numblocks", "2"),
+            ("GNU.sparse.offset", "0"),
+            ("GNU.sparse.numbytes", "512"),
+            ("GNU.sparse.offset", "2048"),
+            ("GNU.sparse.numbytes", "1536"),
+        ])
+        .file(name, data);
+    });
     let old = |name: &str, data: &[u8]| {
         Header::new(name, b'S', length(data))
             .gnu()
