@@ -8,48 +8,52 @@ throughput on one machine mostly tells how fast the client is. Only numbers of o
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import datetime
 import getpass
 import hashlib
 import http.client
-import io
 import json
 import os
 import pathlib
 import platform
 import random
 import re
-import select
 import shutil
-import signal
 import socket
 import statistics
 import subprocess
-import sys
-import tarfile
-import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
-SEED = 20130913
+from archives import MANIFEST_TYPE, OCI_LAYOUT, Blob, Image, Tar, image, index
+from harness import (
+    GIB,
+    KIB,
+    MIB,
+    PATIENCE,
+    SEED,
+    Server,
+    Start,
+    first_line,
+    free_port,
+    get,
+    goal_table,
+    machine,
+    origin,
+    progress,
+    run,
+    serving,
+    starting,
+    table,
+    version,
+)
+
 CONNECTIONS = 8
 REPOSITORY = "bench/app"
 TAG = "1.0"
-MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
-CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
-LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
-INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
-#: Nothing here waits for longer than this for one answer.
-PATIENCE = 60.0
-#: The whole run ends after this many seconds, whatever hangs.
-LIMIT = 30 * 60
 #: Layers of the many small archives: a little that differs, then a hole, so that headers lie apart as in real ones.
 SMALL_LAYER, SMALL_LAYERS = 64 * KIB, 6
 #: Rounds that differ by more than this factor say that the machine was busy.
@@ -105,90 +109,6 @@ QUICK = Plan(
 
 
 @dataclasses.dataclass(frozen=True)
-class Blob:
-    """A blob as a manifest describes it."""
-
-    digest: str
-    size: int
-
-    def descriptor(self, media_type: str) -> dict:
-        """What a manifest says about it."""
-        return {"mediaType": media_type, "digest": self.digest, "size": self.size}
-
-    def member(self) -> str:
-        """Its name in an image layout."""
-        return f"blobs/{self.digest.replace(':', '/')}"
-
-
-def in_memory(value: dict) -> tuple[Blob, bytes]:
-    """JSON and what describes it."""
-    data = json.dumps(value).encode()
-    return Blob("sha256:" + hashlib.sha256(data).hexdigest(), len(data)), data
-
-
-def image(layers: list[Blob], created: str) -> tuple[Blob, bytes, Blob, bytes]:
-    """The manifest and the configuration of an image with `layers`."""
-    diffs = {"type": "layers", "diff_ids": [layer.digest for layer in layers]}
-    config, config_bytes = in_memory(
-        {"created": created, "architecture": "amd64", "os": "linux", "config": {"Cmd": ["/app"]}, "rootfs": diffs}
-    )
-    manifest, manifest_bytes = in_memory(
-        {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST_TYPE,
-            "config": config.descriptor(CONFIG_TYPE),
-            "layers": [layer.descriptor(LAYER_TYPE) for layer in layers],
-        }
-    )
-    return manifest, manifest_bytes, config, config_bytes
-
-
-def index(manifest: Blob, name: str) -> bytes:
-    """The `index.json` of a layout that holds one image."""
-    annotations = {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name.rsplit(":", 1)[1]}
-    entry = manifest.descriptor(MANIFEST_TYPE) | {"annotations": annotations}
-    return json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [entry]}).encode()
-
-
-class Layout:
-    """Writes an OCI image layout as a tar.
-
-    `tarfile` itself takes a millisecond for a member, and it cannot leave a hole where a layer is empty.
-    """
-
-    def __init__(self, out: BinaryIO) -> None:
-        self.out = out
-        self.add("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-
-    def header(self, name: str, size: int) -> None:
-        """Begins a member, whose bytes the caller writes."""
-        info = tarfile.TarInfo(name)
-        info.size = size
-        self.out.write(info.tobuf(tarfile.USTAR_FORMAT))
-
-    def pad(self, size: int) -> None:
-        """Ends a member of `size` bytes."""
-        self.out.write(bytes(-size % 512))
-
-    def add(self, name: str, data: bytes) -> None:
-        """A member whose bytes are at hand."""
-        self.header(name, len(data))
-        self.out.write(data)
-        self.pad(len(data))
-
-    def add_with_hole(self, name: str, front: bytes, size: int) -> None:
-        """A member of `size` bytes that are zeros after `front`; takes no space for them."""
-        self.header(name, size)
-        self.out.write(front)
-        self.out.seek(size - len(front), io.SEEK_CUR)
-        self.pad(size)
-
-    def close(self) -> None:
-        """Writes the end of the tar."""
-        self.out.write(bytes(1024))
-
-
-@dataclasses.dataclass(frozen=True)
 class Shelf:
     """The same image as an archive and as plain files, and where its parts are asked for."""
 
@@ -221,24 +141,29 @@ def make_shelf(folder: pathlib.Path, plan: Plan) -> Shelf:
         new.mkdir(parents=True)
     made = {blobs.label: [make_file(files, blobs.size, numbers) for _ in range(blobs.different)] for blobs in plan.blobs}
     layers = [blob for group in made.values() for blob in group]
-    manifest, manifest_bytes, config, config_bytes = image(layers, "2026-01-01T00:00:00Z")
-    (tags / TAG).write_bytes(manifest_bytes)
+    made_of = image(layers, "2026-01-01T00:00:00Z")
+    (tags / TAG).write_bytes(made_of.manifest_bytes)
     with (packages / "app.tar").open("wb") as out:
-        layout = Layout(out)
-        layout.add("index.json", index(manifest, f"localhost/{REPOSITORY}:{TAG}"))
-        layout.add(manifest.member(), manifest_bytes)
-        layout.add(config.member(), config_bytes)
+        tar = open_layout(out, made_of, f"localhost/{REPOSITORY}:{TAG}")
         for layer in layers:
-            layout.header(layer.member(), layer.size)
+            tar.header(layer.member(), layer.size)
             with (files / layer.digest).open("rb") as source:
                 shutil.copyfileobj(source, out, MIB)
-            layout.pad(layer.size)
-        layout.close()
+            tar.pad(layer.size)
+        tar.close()
     prefix = f"/v2/{REPOSITORY}"
     digests = {f"{prefix}/blobs/{layer.digest}": layer.digest for layer in layers}
-    digests[f"{prefix}/manifests/{TAG}"] = manifest.digest
+    digests[f"{prefix}/manifests/{TAG}"] = made_of.manifest.digest
     paths = {label: [f"{prefix}/blobs/{blob.digest}" for blob in group] for label, group in made.items()}
     return Shelf(packages, site, paths, f"{prefix}/manifests/{TAG}", digests)
+
+
+def open_layout(out: BinaryIO, made_of: Image, name: str) -> Tar:
+    """Begins an OCI layout that holds one image; its layers follow."""
+    tar = Tar(out)
+    for member, data in (OCI_LAYOUT, ("index.json", index(made_of.manifest, name)), *made_of.documents()):
+        tar.add(member, data)
+    return tar
 
 
 def make_many(folder: pathlib.Path, count: int) -> None:
@@ -250,15 +175,12 @@ def make_many(folder: pathlib.Path, count: int) -> None:
         place.mkdir(parents=True, exist_ok=True)
         fronts = [numbers.randbytes(512) for _ in range(SMALL_LAYERS)]
         layers = [Blob("sha256:" + hashlib.sha256(front + hole).hexdigest(), SMALL_LAYER) for front in fronts]
-        manifest, manifest_bytes, config, config_bytes = image(layers, f"2026-01-01T00:{number // 60 % 60:02}:00Z")
+        made_of = image(layers, f"2026-01-01T00:{number // 60 % 60:02}:00Z")
         with (place / f"app-{number:05}.tar").open("wb") as out:
-            layout = Layout(out)
-            layout.add("index.json", index(manifest, f"localhost/{small_repository(number)}:{small_tag(number)}"))
-            layout.add(manifest.member(), manifest_bytes)
-            layout.add(config.member(), config_bytes)
+            tar = open_layout(out, made_of, f"localhost/{small_repository(number)}:{small_tag(number)}")
             for layer, front in zip(layers, fronts):
-                layout.add_with_hole(layer.member(), front, SMALL_LAYER)
-            layout.close()
+                tar.add_with_hole(layer.member(), front, SMALL_LAYER)
+            tar.close()
 
 
 def small_repository(number: int) -> str:
@@ -272,89 +194,6 @@ def small_tag(number: int) -> str:
 
 
 # Servers
-
-
-@dataclasses.dataclass
-class Server:
-    """A running server."""
-
-    name: str
-    process: subprocess.Popen
-    port: int
-
-    def pids(self) -> list[int]:
-        """The process and its workers."""
-        pid = self.process.pid
-        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [pid, *map(int, children)]
-
-    def cpu(self) -> float:
-        """Seconds of CPU spent so far, in user and in kernel mode."""
-        return sum(cpu_of(pid) for pid in self.pids())
-
-    def memory(self) -> tuple[float, float]:
-        """MiB resident now, and at most so far."""
-        status = [pathlib.Path(f"/proc/{pid}/status").read_text() for pid in self.pids()]
-        return tuple(sum(int(re.search(rf"{key}:\s+(\d+)", text)[1]) for text in status) / KIB for key in ("VmRSS", "VmHWM"))
-
-    def stop(self) -> None:
-        """Ends this process and no other."""
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        if self.process.stderr:
-            self.process.stderr.close()
-
-
-def cpu_of(pid: int) -> float:
-    """utime + stime, which stand behind the name in parentheses, that may hold anything."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
-
-
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextlib.contextmanager
-def serving(name: str, command: list[str], port: int, ready: str, stderr=subprocess.DEVNULL) -> Iterator[Server]:
-    """Runs a server until the caller is done, from when it answers `ready` by 200."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr)
-    server = Server(name, process, port)
-    try:
-        wait_for(server, ready)
-        yield server
-    finally:
-        server.stop()
-
-
-def wait_for(server: Server, path: str) -> None:
-    """Waits until the server answers `path` by 200."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline and server.process.poll() is None:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            if get(server.port, path)[0] == 200:
-                return
-        time.sleep(0.02)
-    raise SystemExit(f"{server.name} does not answer {path}; it ended with {server.process.poll()}")
-
-
-def origin(binary: pathlib.Path, roots: list[pathlib.Path]) -> contextlib.AbstractContextManager[Server]:
-    """Package Origin with its defaults. Its access log is on and goes to /dev/null."""
-    port = free_port()
-    return serving("Package Origin", origin_command(binary, roots, port), port, "/readyz")
-
-
-def origin_command(binary: pathlib.Path, roots: list[pathlib.Path], port: int) -> list[str]:
-    """How Package Origin is started."""
-    packages = [part for root in roots for part in ("--packages", str(root))]
-    return [str(binary), *packages, "--listen", f"127.0.0.1:{port}"]
 
 
 NGINX = """\
@@ -408,15 +247,6 @@ def nginx(folder: pathlib.Path, shelf: Shelf) -> contextlib.AbstractContextManag
 
 
 # Clients
-
-
-def get(port: int, path: str) -> tuple[int, bytes]:
-    """One small answer on a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-    with contextlib.closing(connection):
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
 
 
 def check(server: Server, shelf: Shelf) -> None:
@@ -545,62 +375,15 @@ def alternate(servers: list[Server], pool, shelf: Shelf, plan: Plan) -> Measured
     return measured
 
 
-@dataclasses.dataclass(frozen=True)
-class Start:
-    """Seconds from before the program was run until it …"""
-
-    serving: float
-    ready: float
-    manifest: float
-
-
 def start_once(binary: pathlib.Path, many: pathlib.Path) -> Start:
     """One start: when it says that it serves, and when the first answers come."""
-    port, began = free_port(), time.monotonic()
-    process = subprocess.Popen(origin_command(binary, [many], port), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    server = Server("Package Origin", process, port)
-    try:
-        return watch_start(server, began)
-    finally:
-        server.stop()
-
-
-def watch_start(server: Server, began: float) -> Start:
-    """Watches the program's lines, a request for a manifest that waits for the first scan, and `/readyz` every 2 ms."""
-    stderr, lines, ready, manifest = server.process.stderr.fileno(), b"", None, None
-    serving_at = None
-    asked: socket.socket | None = None
-    with contextlib.ExitStack() as open_sockets:
-        while not (serving_at and ready and manifest):
-            if time.monotonic() - began > PATIENCE or server.process.poll() is not None:
-                raise SystemExit(f"Package Origin does not start: {lines.decode()}")
-            readable, _, _ = select.select([stderr, *([asked] if asked and not manifest else [])], [], [], 0.002)
-            if stderr in readable:
-                lines += os.read(stderr, 65536)
-            if asked in readable and not manifest:
-                check_first(asked.recv(65536))
-                manifest = time.monotonic() - began
-            if b"Serving " in lines and not serving_at:
-                serving_at = time.monotonic() - began
-            if b"Listening " not in lines:
-                continue
-            if not asked:
-                asked = open_sockets.enter_context(socket.create_connection(("127.0.0.1", server.port), PATIENCE))
-                asked.sendall(f"GET {small_manifest(0)} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
-            if not ready and get(server.port, "/readyz")[0] == 200:
-                ready = time.monotonic() - began
-    return Start(serving_at, ready, manifest)
+    with starting(binary, many, small_manifest(0)) as (_, start):
+        return start
 
 
 def small_manifest(number: int) -> str:
     """The path of a manifest of the many archives."""
     return f"/v2/{small_repository(number)}/manifests/{small_tag(number)}"
-
-
-def check_first(answer: bytes) -> None:
-    """The first answer must be a good one: a 404 is quick to give."""
-    if not answer.startswith(b"HTTP/1.1 200 "):
-        raise SystemExit(f"the first manifest is answered by {answer[:200]!r}")
 
 
 Memory = list[tuple[str, float, float]]
@@ -684,11 +467,6 @@ def ratio(rounds: dict[str, list[Round]]) -> float | None:
     return statistics.median(a.figure / b.figure for a, b in zip(ours, theirs))
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    return "\n".join("| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows])
-
-
 def comparison(measured: Measured) -> str:
     """CPU of the servers beside each other."""
     rows = []
@@ -726,7 +504,7 @@ def memory_table(results: Results) -> str:
 
 
 def goals(results: Results) -> str:
-    """What is aimed at. Not reaching it fails no run: machines differ, and this one may be busy."""
+    """What is aimed at."""
     ratios = [ratio(rounds) for what, rounds in results.measured.items() if "blob" in what]
     worst = max(ratios) if None not in ratios else None
     ready = min(start.ready for start in results.starts)
@@ -738,32 +516,19 @@ def goals(results: Results) -> str:
         ("CPU per GiB within 4 × nginx", f"{worst:.2f} ×" if worst else "no nginx here", worst and worst <= 4),
         ("binary under 8 MiB", f"{results.binary_size / MIB:.2f} MiB", results.binary_size < 8 * MIB),
     ]
-    met = {True: "met", False: "**not met**", None: "–"}
-    return table(["goal", "measured", ""], [[goal, value, met[is_met]] for goal, value, is_met in checks])
-
-
-def first_line(command: list[str]) -> str:
-    """What a program says about its version."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    except OSError:
-        return "not installed"
-    said = (done.stdout + done.stderr).strip()
-    return said.splitlines()[0] if said else "unknown"
+    return goal_table(checks)
 
 
 def circumstances(results: Results, binary: pathlib.Path) -> str:
     """What is needed to judge the numbers, and to get them again. Nothing here tells a path of this machine."""
-    cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
     congestion = pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
     plan = results.plan
     blobs = ", ".join(f"{blobs.gets} × {blobs.label} ({blobs.different} different)" for blobs in plan.blobs)
     noisy = [what for what, rounds in results.measured.items() if max(map(spread, filter(None, rounds.values()))) > NOISY]
     lines = [
-        f"Machine: {cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, {pages:.0f} GiB, Linux {platform.release()}, {congestion}; "
+        f"Machine: {machine()}, {congestion}; "
         f"load average {results.load[0]:.1f} before, {results.load[1]:.1f} after.",
-        f"Versions: {first_line([str(binary), '--version'])} (built from {sources(binary)}), {first_line(['nginx', '-v'])}, "
+        f"Versions: {version(binary)}, {first_line(['nginx', '-v'])}, "
         f"{first_line(['wrk', '-v']).split(' Copyright')[0]}, Python {platform.python_version()}.",
         f"Rounds: {plan.rounds} of each, alternately. A round: {blobs}; manifests for {plan.manifest_seconds} s. {CONNECTIONS} keep-alive "
         f"connections. Blobs are read and dropped by Python threads, manifests by {'wrk' if shutil.which('wrk') else 'the same'}.",
@@ -773,20 +538,12 @@ def circumstances(results: Results, binary: pathlib.Path) -> str:
         "`open_file_cache` on, `access_log off`.",
         f"Start: {plan.archives:,} OCI layout tars of 10 members, {SMALL_LAYERS} layers of {SMALL_LAYER // KIB} KiB each, no two the same, in folders of 100; "
         f"page cache warm; {plan.starts} starts. Memory: these and the archive with the big blobs.",
-        "CPU is utime + stime of the server's processes. Cells give the median of the rounds, their range, and the throughput; "
+        "CPU is what the clocks of the server's processes count, user and kernel mode. Cells give the median of the rounds, their range, and the throughput; "
         "ratio is the median over pairs of rounds; spread is the slowest to the fastest round.",
         f"Noisy (spread over {NOISY}): {', '.join(noisy)}." if noisy else f"No spread over {NOISY}.",
         f"Command: `load/measure.py{'' if plan.is_full else ' --quick'}`.",
     ]
     return "\n".join(f"- {line}" for line in lines)
-
-
-def sources(binary: pathlib.Path) -> str:
-    """Which sources the binary was built from, if that can be told: one from elsewhere may be of any."""
-    here = pathlib.Path(__file__).resolve().parent.parent
-    if not binary.is_relative_to(here):
-        return "sources elsewhere"
-    return f"{first_line(['git', '-C', str(here), 'describe', '--always', '--dirty'])} or before"
 
 
 def report(results: Results, binary: pathlib.Path) -> str:
@@ -805,11 +562,6 @@ def report(results: Results, binary: pathlib.Path) -> str:
         circumstances(results, binary),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def progress(text: str) -> None:
-    """A full run takes minutes."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def measure(binary: pathlib.Path, plan: Plan, folder: pathlib.Path) -> Results:
@@ -837,33 +589,10 @@ def measure(binary: pathlib.Path, plan: Plan, folder: pathlib.Path) -> Results:
     return Results(plan, measured, starts, resident, peer_memory, size, (load_before, os.getloadavg()[0]))
 
 
-def give_up(number: int, _: object) -> None:
-    """Ends the run by an exception, so that what was started is stopped."""
-    raise SystemExit(f"not done after {LIMIT} s" if number == signal.SIGALRM else "stopped by a signal")
-
-
-def main() -> None:
-    """Reads the arguments, measures, and writes the report."""
-    repository = pathlib.Path(__file__).resolve().parent.parent
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--binary", type=pathlib.Path, default=repository / "target/release/packageorigin")
-    parser.add_argument("--quick", action="store_true", help="about a minute; to see that all this works")
-    parser.add_argument("--out", type=pathlib.Path, help="folder for the report [default: load/results; with --quick none]")
-    arguments = parser.parse_args()
-    if not arguments.binary.is_file():
-        parser.error("no binary: run `cargo build --release`, or give --binary PATH")
-    plan = QUICK if arguments.quick else FULL
-    for reason in (signal.SIGALRM, signal.SIGTERM):
-        signal.signal(reason, give_up)
-    signal.alarm(LIMIT)
-    with tempfile.TemporaryDirectory(prefix="packageorigin-load-") as folder:
-        text = report(measure(arguments.binary.resolve(), plan, pathlib.Path(folder)), arguments.binary.resolve())
-    print(text)
-    out = arguments.out or (None if arguments.quick else repository / "load/results")
-    if out:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / f"{datetime.date.today()}.md").write_text(text)
+def work(binary: pathlib.Path, is_full: bool, folder: pathlib.Path) -> str:
+    """Measures, and gives the report."""
+    return report(measure(binary, FULL if is_full else QUICK, folder), binary)
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__.splitlines()[0], "about ten seconds", "", work)
