@@ -6,14 +6,17 @@ use crate::fixture::Tar;
 const EMPTY_CONFIG: &str = "application/vnd.oci.empty.v1+json";
 
 /// Something is told about the archive, and the good one is served.
-fn check_told(bytes: &[u8], says: &str) -> Server {
+fn check_told(bytes: &[u8], says: &str) -> Served {
     let shelf = Shelf::new().with("bad.tar", bytes);
     let (lines, _) = shelf.list();
     let is_told = |line: &String| line.contains("/bad.tar: ") && line.contains(says);
     assert!(lines.iter().any(is_told), "`{says}`: {lines:#?}");
     let server = shelf.serve();
     shelf.check_good(&server);
-    server
+    Served {
+        server,
+        _shelf: shelf,
+    }
 }
 
 /// A Docker archive of the bad image, whose config has another content, and the member that it is.
@@ -211,12 +214,15 @@ fn data_in_descriptors() {
 }
 
 /// The archive is served, whatever is said about it.
-fn check_served(bytes: &[u8]) -> Server {
+fn check_served(bytes: &[u8]) -> Served {
     let shelf = Shelf::new().with("bad.tar", bytes);
     let server = shelf.serve();
     assert_eq!(catalog(&server), [BAD, GOOD]);
     shelf.check_good(&server);
-    server
+    Served {
+        server,
+        _shelf: shelf,
+    }
 }
 
 #[test]
