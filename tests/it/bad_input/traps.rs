@@ -274,9 +274,9 @@ fn blobs_of_another_archive() {
     }
 }
 
-/// An archive under whose names are other images than there were, and one that has only the names.
+/// Members of apko's archives that are called by digests are believed no more than others.
 #[test]
-fn manifests_under_their_digests_that_are_others() {
+fn a_manifest_beside_the_layers_is_not_what_its_name_says() {
     let (amd64, arm64) = (Image::new("bad"), Image::new("arm").platform("linux/arm64"));
     let index = Index::new().with(&amd64).with(&arm64);
     let apko = DockerArchive::new(Naming::Crane)
@@ -379,12 +379,7 @@ fn links_out_of_an_unpacked_archive() {
     let layer = names.iter().find(|name| name.ends_with("/layer.tar"));
     let layer = (*layer.expect("a layer")).to_owned();
     let tree = tree.remove(&layer);
-    for link in [
-        target.to_str().expect("UTF-8"),
-        "../../good.tar",
-        "/etc/passwd",
-        "nowhere",
-    ] {
+    for link in [target.to_str().expect("UTF-8"), "/etc/passwd", "nowhere"] {
         let shelf = Shelf::new();
         tree.clone()
             .symlink(&layer, link)
