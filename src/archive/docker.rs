@@ -6,17 +6,21 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::graph::{Graph, MAX_CONFIG, MAX_LAYERS};
+use super::graph::{Graph, MAX_CONFIG};
 use super::members::{Members, Stored};
 use super::packing::{Compression, MAGIC_LENGTH};
 use super::problem::Fault;
 use crate::digest::{Algorithm, Digest};
 use crate::oci::canonical::{self, Packing};
-use crate::oci::descriptor::or_default;
+use crate::oci::json::{self, Object};
+use crate::oci::manifest::MAX_LAYERS;
 use crate::oci::{ImageConfig, MediaType};
 
 /// A `manifest.json` up to this size is read, as containerd does.
 const MAX_MANIFEST: u64 = 20 << 20;
+
+/// At most this many images of a `manifest.json` are read, and as many names of each.
+pub const MAX_ITEMS: usize = 10_000;
 
 /// One image of `manifest.json`, as written.
 #[derive(Debug, Deserialize)]
@@ -25,13 +29,13 @@ pub struct Item {
     /// The member that holds the configuration.
     pub config: String,
     /// Names, each `repository:tag`.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "json::list::<_, _, MAX_ITEMS>")]
     pub repo_tags: Vec<String>,
     /// Members, bottom first.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "json::list::<_, _, { MAX_LAYERS + 1 }>")]
     pub layers: Vec<String>,
     /// By diff ID, or by some writers by digest.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "json::map::<_, _, MAX_LAYERS>")]
     layer_sources: BTreeMap<String, LayerSource>,
 }
 
@@ -98,18 +102,27 @@ pub fn kind_of_manifest(members: &Members, name: &str) -> Option<Kind> {
     }
 }
 
-/// The images that `manifest.json` lists, each for itself: a bad one must not hide the others.
+/// The images that `manifest.json` lists, each for itself: a bad one must not hide the others. At most one more than
+/// [`MAX_ITEMS`] are read.
 ///
 /// # Errors
 /// [`Fault`] if it cannot be read or parsed.
 pub fn items(members: &Members, name: &str) -> Result<Vec<Result<Item, serde_json::Error>>, Fault> {
+    #[derive(Deserialize)]
+    #[serde(transparent)]
+    struct Items<'b> {
+        #[serde(borrow, deserialize_with = "json::list::<_, _, { MAX_ITEMS + 1 }>")]
+        all: Vec<&'b serde_json::value::RawValue>,
+    }
     let bytes = members.read(members.locate(name)?, MAX_MANIFEST)?;
-    let items: Vec<&serde_json::value::RawValue> =
-        serde_json::from_slice(&bytes).map_err(Fault::Json)?;
-    Ok(items
-        .iter()
-        .map(|item| serde_json::from_str(item.get()))
-        .collect())
+    // What is no UTF-8 harms the item that it is in.
+    let text = String::from_utf8_lossy(&bytes);
+    let items: Items<'_> = serde_json::from_str(&text).map_err(Fault::Json)?;
+    let item = |item: &&serde_json::value::RawValue| {
+        let read: Result<Object<Item>, _> = serde_json::from_str(item.get());
+        read.map(|Object(item)| item)
+    };
+    Ok(items.all.iter().map(item).collect())
 }
 
 impl Config {

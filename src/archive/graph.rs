@@ -12,7 +12,7 @@ use super::members::{Members, Stored};
 use super::node::{self, ImageNode, Known, LayerNode, Node, NodeBody, Reference};
 use super::problem::{Fault, Problems};
 use crate::digest::Digest;
-use crate::oci::manifest::Body;
+use crate::oci::manifest::{Body, MAX_ENTRIES, MAX_LAYERS};
 use crate::oci::{Descriptor, ImageConfig, Manifest, MediaType};
 
 /// Manifests and indexes up to this size are read; the specification asks for at least 4 megabytes.
@@ -21,10 +21,6 @@ pub const MAX_MANIFEST: u64 = 4 << 20;
 pub const MAX_CONFIG: u64 = 8 << 20;
 /// Indexes in indexes are followed this far.
 const MAX_DEPTH: usize = 8;
-/// At most this many layers of an image are read.
-pub const MAX_LAYERS: usize = 10_000;
-/// At most this many entries of an index are read.
-pub const MAX_ENTRIES: usize = 10_000;
 /// At most this many manifests and indexes are read of one archive.
 const MAX_DOCUMENTS: usize = 100_000;
 /// At most so many bytes of them, all together.
@@ -59,6 +55,8 @@ pub struct Graph<'m> {
     configs: BTreeMap<Digest, Option<Arc<Known>>>,
     /// Documents that cannot be used; not to be read for each reference to them.
     refused: BTreeSet<Digest>,
+    /// What was hashed, and is what its digest says.
+    verified: BTreeSet<Digest>,
     /// Length of all documents that were read.
     bytes_read: u64,
 }
@@ -79,6 +77,7 @@ impl<'m> Graph<'m> {
             nodes: BTreeMap::new(),
             configs: BTreeMap::new(),
             refused: BTreeSet::new(),
+            verified: BTreeSet::new(),
             bytes_read: 0,
         }
     }
@@ -259,6 +258,7 @@ impl<'m> Graph<'m> {
             let bytes = self.members.read(stored, limit)?;
             let found = Digest::of(digest.algorithm(), &bytes);
             if found == *digest {
+                self.verified.insert(digest.clone());
                 return Ok(bytes.into());
             }
             if !self.forget(digest) {
@@ -325,17 +325,17 @@ impl<'m> Graph<'m> {
 
     /// What the entries of a manifest say is compared with what lies there.
     fn check_entries(&mut self, manifest: &Manifest, name: &str, problems: &mut Problems) {
-        let (what, limit) = match manifest.body {
-            Body::Image { .. } => ("layers", MAX_LAYERS),
-            Body::Index { .. } => ("entries", MAX_ENTRIES),
+        let (count, what, limit) = match &manifest.body {
+            Body::Image { layers, .. } => (layers.len(), "layers", MAX_LAYERS),
+            Body::Index { manifests } => (manifests.len(), "entries", MAX_ENTRIES),
         };
-        if manifest.descriptors().count() > limit + 1 {
+        if count > limit {
             problems.add_in(name, &Fault::TooMany { what, limit });
         }
         if let Body::Index { .. } = manifest.body {
             return;
         }
-        for entry in manifest.descriptors().take(limit + 1) {
+        for entry in manifest.descriptors() {
             match entry.digest() {
                 Ok(digest) => self.check_stored(&digest, entry.size, problems),
                 Err(error) => {
@@ -356,7 +356,8 @@ impl<'m> Graph<'m> {
     }
 
     /// Forgets what lies there in another length than every document says: it is damaged, and
-    /// another archive may hold the whole. A document that is wrong about a length harms only itself.
+    /// another archive may hold the whole. A document that is wrong about a length harms only itself, and whatever was
+    /// hashed is whole.
     pub fn forget_damaged(&mut self) {
         let mut told: BTreeMap<&Digest, bool> = BTreeMap::new();
         for Reference { digest, size, .. } in self.nodes.values().flat_map(Node::references) {
@@ -366,7 +367,7 @@ impl<'m> Graph<'m> {
         }
         let damaged: Vec<Digest> = told
             .into_iter()
-            .filter(|(_, is_right)| !is_right)
+            .filter(|(digest, is_right)| !is_right && !self.verified.contains(*digest))
             .map(|(digest, _)| digest.clone())
             .collect();
         for digest in damaged {

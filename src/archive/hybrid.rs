@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::docker::{self, Config, Item};
+use super::docker::{self, Config, Item, MAX_ITEMS};
 use super::graph::Graph;
 use super::layout::Entry;
 use super::members::Members;
@@ -15,9 +15,6 @@ use super::names::{self, ImageName, Written};
 use super::problem::{Fault, Problems};
 use super::writer::Evidence;
 use crate::digest::Digest;
-
-/// At most this many images of a `manifest.json` are read.
-const MAX_ITEMS: usize = 10_000;
 
 /// The images of both halves of the layout in the folder `prefix`: `stored` are those of the OCI half.
 pub fn join<'m>(

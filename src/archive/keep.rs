@@ -74,7 +74,12 @@ fn cap_reach(
 /// One source for each file that holds something.
 fn sources(graph: &Graph<'_>) -> Box<[Arc<Source>]> {
     let mut claims: BTreeMap<usize, Vec<Claim>> = BTreeMap::new();
-    for (digest, stored) in graph.located() {
+    let in_memory = graph.memory();
+    // Whatever a member claims, what is in memory was hashed.
+    let located = graph
+        .located()
+        .filter(|(digest, _)| !in_memory.contains_key(*digest));
+    for (digest, stored) in located {
         let Stored { offset, size, .. } = stored;
         let place = if graph.is_document(digest) {
             Place::Document(Box::new(content::Document::new(offset, size)))
@@ -91,7 +96,7 @@ fn sources(graph: &Graph<'_>) -> Box<[Arc<Source>]> {
             .push(Claim { digest, place });
     }
     // What no member holds is as good as its archive: it counts as part of the first file.
-    let in_memory = graph.memory().iter().map(|(digest, bytes)| Claim {
+    let in_memory = in_memory.iter().map(|(digest, bytes)| Claim {
         digest: digest.clone(),
         place: Place::Memory(Box::new(bytes.clone())),
     });

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use super::graph::{Graph, MAX_ENTRIES};
+use super::graph::Graph;
 use super::members::Members;
 use super::names::{self, About, Repository, Written};
 use super::problem::{Fault, Problems};
 use super::writer::Evidence;
 use crate::digest::{Algorithm, Digest};
-use crate::oci::manifest::{self, ManifestError};
+use crate::oci::manifest::{self, MAX_ENTRIES, ManifestError};
 use crate::oci::{Descriptor, MediaType, Platform};
 
 /// An `index.json` up to this size is read, as containerd does.

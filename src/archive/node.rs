@@ -5,9 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::found::{Referrer, Role};
-use super::graph::{MAX_ENTRIES, MAX_LAYERS};
 use crate::digest::Digest;
-use crate::oci::manifest::Body;
+use crate::oci::manifest::{Body, MAX_ENTRIES, MAX_LAYERS};
 use crate::oci::{Descriptor, ImageConfig, Manifest, MediaType, Platform};
 
 /// A reference of a document to a blob.

@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
+use super::json;
 use super::{MediaType, Platform};
 use crate::digest::{Digest, DigestError};
+
+/// At most so many annotations of one document or descriptor are read.
+pub const MAX_ANNOTATIONS: usize = 10_000;
 
 /// A [descriptor](https://github.com/opencontainers/image-spec/blob/main/descriptor.md) as it stands in a document.
 ///
@@ -21,13 +25,13 @@ pub struct Descriptor {
     /// Length of the content in bytes.
     pub size: u64,
     /// Platform, where the content is an image for one.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     pub platform: Option<Platform>,
     /// Annotations; `null` counts as none.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "json::map::<_, _, MAX_ANNOTATIONS>")]
     pub annotations: BTreeMap<String, String>,
     /// Where else the content may be fetched from. Never followed here.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "json::list::<_, _, 64>")]
     pub urls: Vec<String>,
     /// The content itself in base64, where it is
     /// [embedded](https://github.com/opencontainers/image-spec/blob/main/descriptor.md#embedded-content).
@@ -71,13 +75,4 @@ pub(super) fn media_type<'de, D: Deserializer<'de>>(
     Ok(text
         .filter(|text| !text.is_empty())
         .map(|text| MediaType::new(&text)))
-}
-
-/// Reads a value for which Go's writers also write `null`.
-pub(crate) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }

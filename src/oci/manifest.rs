@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::descriptor::{self, or_default};
+use super::descriptor::{self, MAX_ANNOTATIONS};
+use super::json::{self, Object};
 use super::media_type::Kind;
 use super::{Descriptor, MediaType};
 
@@ -66,7 +67,13 @@ pub enum Body {
     },
 }
 
-/// Every field that tells images and indexes apart, as optional.
+/// At most this many layers of an image are read.
+pub const MAX_LAYERS: usize = 10_000;
+/// At most this many entries of an index are read.
+pub const MAX_ENTRIES: usize = 10_000;
+
+/// Every field that tells images and indexes apart, as optional. Of lists one entry more than may be is read, which tells
+/// that there are too many.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
@@ -74,19 +81,25 @@ struct Document {
     schema_version: Option<u64>,
     #[serde(default, deserialize_with = "descriptor::media_type")]
     media_type: Option<MediaType>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     config: Option<Descriptor>,
-    #[serde(default)]
-    layers: Option<Vec<Descriptor>>,
-    #[serde(default)]
-    manifests: Option<Vec<Descriptor>>,
+    #[serde(
+        default,
+        deserialize_with = "json::optional_list::<_, _, { MAX_LAYERS + 1 }>"
+    )]
+    layers: Option<Vec<Object<Descriptor>>>,
+    #[serde(
+        default,
+        deserialize_with = "json::optional_list::<_, _, { MAX_ENTRIES + 1 }>"
+    )]
+    manifests: Option<Vec<Object<Descriptor>>>,
     #[serde(default)]
     fs_layers: Option<serde::de::IgnoredAny>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     subject: Option<Descriptor>,
     #[serde(default)]
     artifact_type: Option<String>,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "json::map::<_, _, MAX_ANNOTATIONS>")]
     annotations: BTreeMap<String, String>,
 }
 
@@ -104,7 +117,8 @@ impl ManifestError {
     }
 }
 
-/// The entries of an `index.json`, each for itself: a bad one must not hide the others.
+/// The entries of an `index.json`, each for itself: a bad one must not hide the others. At most one more than
+/// [`MAX_ENTRIES`] are read.
 ///
 /// The file lists what a layout holds and is not served, so nothing but its entries counts.
 pub fn index_entries(
@@ -112,17 +126,22 @@ pub fn index_entries(
 ) -> Result<Vec<Result<Descriptor, serde_json::Error>>, ManifestError> {
     #[derive(Deserialize)]
     struct Index<'b> {
-        #[serde(default, borrow)]
-        manifests: Option<Vec<&'b serde_json::value::RawValue>>,
+        #[serde(
+            default,
+            borrow,
+            deserialize_with = "json::list::<_, _, { MAX_ENTRIES + 1 }>"
+        )]
+        manifests: Vec<&'b serde_json::value::RawValue>,
     }
-    refuse_array(bytes)?;
-    let index: Index<'_> = serde_json::from_slice(bytes)?;
-    Ok(index
-        .manifests
-        .unwrap_or_default()
-        .iter()
-        .map(|entry| serde_json::from_str(entry.get()))
-        .collect())
+    // What is no UTF-8 harms the entry that it is in.
+    let text = String::from_utf8_lossy(bytes);
+    refuse_array(text.as_bytes())?;
+    let index: Index<'_> = serde_json::from_str(&text)?;
+    let entry = |entry: &&serde_json::value::RawValue| {
+        let read: Result<Object<Descriptor>, _> = serde_json::from_str(entry.get());
+        read.map(|Object(descriptor)| descriptor)
+    };
+    Ok(index.manifests.iter().map(entry).collect())
 }
 
 /// Derived readers also take an array, as the fields in their order.
@@ -153,12 +172,12 @@ impl Manifest {
         let media_type = document.media_type(told)?;
         let body = match media_type.kind() {
             Some(Kind::Index) if !looks_like_image => Body::Index {
-                manifests: document.manifests.unwrap_or_default(),
+                manifests: all(document.manifests),
             },
             Some(Kind::Image) if !looks_like_index => match document.config {
                 Some(config) => Body::Image {
                     config,
-                    layers: document.layers.unwrap_or_default(),
+                    layers: all(document.layers),
                 },
                 None => {
                     return Err(ManifestError::Unsupported(
@@ -197,6 +216,11 @@ impl Manifest {
         };
         self.artifact_type.as_deref().or(from_config)
     }
+}
+
+fn all(entries: Option<Vec<Object<Descriptor>>>) -> Vec<Descriptor> {
+    let entries = entries.unwrap_or_default().into_iter();
+    entries.map(|Object(descriptor)| descriptor).collect()
 }
 
 impl Document {

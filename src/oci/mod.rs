@@ -7,6 +7,7 @@
 pub mod canonical;
 pub mod config;
 pub mod descriptor;
+pub mod json;
 pub mod manifest;
 pub mod media_type;
 pub mod name;

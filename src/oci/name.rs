@@ -157,9 +157,12 @@ fn is_host(text: &str) -> bool {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
-    text.len() <= MAX_LENGTH
-        && name.split('.').all(label)
-        && port.is_some_and(|port| port.parse::<u16>().is_ok())
+    text.len() <= MAX_LENGTH && name.split('.').all(label) && port.is_some_and(is_port)
+}
+
+/// A number may have a sign for Rust, and for no reader of references.
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 #[cfg(test)]
@@ -198,7 +201,7 @@ mod tests {
         check("[::1]:5000", "[::1]:5000");
         check("[::1]", "[::1]");
         for bad in [
-            "", "a b", "a:b", "a:99999", "[x]", "[::1", "[::1]x", "-a.b", "a..b", "a/b",
+            "", "a b", "a:b", "a:99999", "[x]", "[::1", "[::1]x", "-a.b", "a..b", "a/b", "a:+80",
         ] {
             assert_eq!(bad.parse::<Host>(), Err(HostError), "{bad}");
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::descriptor::or_default;
+use super::json::{self, or_default};
 
 /// The platform of an image, as a descriptor or a configuration tells it
 /// ([image-index.md](https://github.com/opencontainers/image-spec/blob/main/image-index.md#image-index-property-descriptions)).
@@ -25,7 +25,11 @@ pub struct Platform {
     #[serde(rename = "os.version", default, deserialize_with = "or_default")]
     pub os_version: String,
     /// What the operating system has to offer.
-    #[serde(rename = "os.features", default, deserialize_with = "or_default")]
+    #[serde(
+        rename = "os.features",
+        default,
+        deserialize_with = "json::list::<_, _, 64>"
+    )]
     pub os_features: Vec<String>,
 }
 
