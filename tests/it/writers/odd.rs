@@ -177,6 +177,26 @@ fn foreign_layers() {
     check(&rows);
 }
 
+/// In a Docker archive the data of a foreign layer is there: it is a layer like others, so that nobody has to fetch it.
+#[test]
+fn foreign_layers_of_docker_archives() {
+    let rows = [Naming::Docker20, Naming::Skopeo].map(|naming| {
+        let image = plain("foreign");
+        let archive = DockerArchive::new(naming).image(&image, Some(&["app:1"]));
+        let mut items: Value = serde_json::from_slice(&archive.manifest()).expect("JSON");
+        items[0]["LayerSources"] = json!({&image.layers[0].diff_id: {
+            "mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+            "digest": Blob::new("at its maker's").digest,
+            "size": 14,
+            "urls": ["https://maker.example/layer"],
+        }});
+        let tree = archive.tree().replace("manifest.json", items.to_string());
+        Row::tar("a foreign layer", "app.tar", tree, naming.packing())
+            .made("docker.io/library/app:1", &image)
+    });
+    check(&rows);
+}
+
 /// A layer without content, in the three shapes that it is written in; and no layer at all.
 #[test]
 fn empty_layers() {
