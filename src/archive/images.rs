@@ -123,6 +123,7 @@ impl Root {
         evidence.has_docker |= self.is_docker;
         evidence.has_dir |= self.is_dir;
         evidence.has_flat_blobs |= self.is_flat;
+        graph.start_layout();
         let prefix = &self.prefix;
         if self.is_flat {
             apko::locate_blobs(members, prefix, graph, problems);

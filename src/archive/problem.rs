@@ -39,6 +39,8 @@ pub struct Problem {
     pub member: Option<String>,
     /// How much it matters.
     pub severity: Severity,
+    /// What it is, for programs, as `digest-mismatch`.
+    pub kind: &'static str,
     /// What was expected and what was found.
     pub what: String,
     /// What the user can do about it.
@@ -52,6 +54,7 @@ impl Problem {
             file: file.into(),
             member: None,
             severity: fault.severity(),
+            kind: fault.into(),
             what: fault.to_string(),
             fix: fault.fix(),
         }
@@ -102,7 +105,8 @@ impl fmt::Display for Printable<'_> {
 }
 
 /// Everything that can be wrong with a file, an archive, or what several of them say together.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Fault {
     /// The system refuses to read it.
     #[error("it cannot be read: {0}")]
@@ -237,7 +241,9 @@ pub enum Fault {
     #[error("it is a build cache, which nobody can run")]
     BuildCache,
     /// An archive of a Docker that wrote no `manifest.json`.
-    #[error("the archive was saved by Docker before 1.10, whose format is not supported any more")]
+    #[error(
+        "the archive has `repositories` and no `manifest.json`: it was saved by Docker before 1.10, whose format nothing reads any more"
+    )]
     OldDocker,
     /// A layer whose digest is known only after reading all of it.
     #[error("the digest of this layer is known only after reading all of it, which is being done")]
