@@ -132,15 +132,14 @@ impl<'m> Graph<'m> {
     pub fn locate_member(&mut self, digest: Digest, name: &str, problems: &mut Problems) {
         match self.members.locate(name) {
             Ok(stored) => self.locate(digest, stored),
-            Err(Fault::Duplicate) => match self.members.pick(name, &digest) {
-                Some(stored) => {
+            Err(Fault::Duplicate) => {
+                // Where none is right, that is told with all such names.
+                if let Some(stored) = self.members.pick(name, &digest) {
                     self.locate(digest, stored);
                     self.picked.insert(name.to_owned());
                     problems.add_in(name, &Fault::PickedDuplicate);
                 }
-                // It is told of where all such names are.
-                None => {}
-            },
+            }
             Err(fault) => problems.add_in(name, &fault),
         }
     }
@@ -447,6 +446,25 @@ impl<'m> Graph<'m> {
         ImageConfig::parse(&bytes)
             .map(|config| Some(Known::of(&config)))
             .map_err(Fault::Json)
+    }
+
+    /// Lists the entry `digest` of `index.json` among what says something about `subject`, or where it is itself such a list
+    /// what that holds.
+    pub fn refer_entry(&mut self, digest: &Digest, subject: &Digest) {
+        match self.children(digest) {
+            Some(listed) => listed.iter().for_each(|child| self.refer(child, subject)),
+            None => self.refer(digest, subject),
+        }
+    }
+
+    /// What the index `digest` lists; `None` if it is no index, or one that says itself what it is about.
+    pub fn children(&self, digest: &Digest) -> Option<Vec<Digest>> {
+        let node = self.nodes.get(digest)?;
+        let NodeBody::Index(children) = &node.body else {
+            return None;
+        };
+        let digests = children.iter().map(|child| child.reference.digest.clone());
+        node.referrer.is_none().then(|| digests.collect())
     }
 
     /// Lists the manifest `digest`, which was read, among what says something about `subject`, unless it says itself

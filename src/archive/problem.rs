@@ -293,13 +293,13 @@ pub enum Fault {
     },
     /// One name, two images, one of which is served.
     #[error("`{}` is {} here, but {} in {}, which counts (the newer image, or else the greater file name)", .0.name, .0.loser, .0.winner, .0.elsewhere.display())]
-    Conflict(Rivals),
+    Conflict(Box<Rivals>),
     /// One name, two images, and the user wants neither then.
     #[error("`{}` is {} here, but {} in {}, so it is not served", .0.name, .0.loser, .0.winner, .0.elsewhere.display())]
-    Refused(Rivals),
+    Refused(Box<Rivals>),
     /// One name, an image for one platform and an index that has the platform, too.
     #[error("`{}` is {} here, but the index {} in {} has that platform, too, and counts", .0.name, .0.loser, .0.winner, .0.elsewhere.display())]
-    ShadowedPlatform(Rivals),
+    ShadowedPlatform(Box<Rivals>),
     /// A bare name that means two repositories.
     #[error("`{bare}` can mean {shadowed}, but {chosen} is served under it")]
     Ambiguous {
@@ -397,7 +397,6 @@ impl Fault {
             Self::BadHeader { .. } | Self::Duplicate | Self::PickedDuplicate | Self::BadData => {
                 "save the image again"
             }
-            Self::OldDocker => "save the image again with a current version of Docker",
             Self::EscapingMember => "the member is left out; save the image again if it is missed",
             Self::SparseMember => {
                 "pack the archive again without sparse files, as with `bsdtar --no-read-sparse`"
@@ -416,7 +415,9 @@ impl Fault {
             Self::LayerPacking(_) => {
                 "save it as an OCI archive, as with `skopeo copy docker-archive:FILE oci-archive:NEW`"
             }
-            Self::RejectedManifest(_) => "save the image again with a current version of Docker",
+            Self::RejectedManifest(_) | Self::OldDocker => {
+                "save the image again with a current version of Docker"
+            }
             Self::Nameless(_) => {
                 "rename the file, using letters and digits, or save the image with a name"
             }

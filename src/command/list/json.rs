@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::untagged;
+use super::{is_archive, untagged};
 use crate::archive::{Format, Writer};
 use crate::catalog::{Archive, Image, Snapshot, View};
 use crate::oci::{MediaType, Tag};
@@ -15,7 +15,11 @@ pub(super) fn list(snapshot: &Snapshot) -> Value {
         .repositories()
         .map(|view| repository(&view))
         .collect();
-    let archives: Vec<Value> = snapshot.archives().iter().map(archive).collect();
+    let archives = snapshot.archives().iter();
+    let archives: Vec<Value> = archives
+        .filter(|archive| is_archive(snapshot, archive))
+        .map(archive)
+        .collect();
     let problems: Vec<Value> = snapshot
         .problems()
         .iter()

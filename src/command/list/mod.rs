@@ -124,17 +124,10 @@ fn images(snapshot: &Snapshot) -> String {
 fn archives(snapshot: &Snapshot) -> String {
     let header = ["ARCHIVE", "FORMAT", "WRITTEN BY", "IMAGES", "PROBLEMS"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
-    for archive in snapshot.archives() {
-        let path = archive.path();
-        let problems: Vec<Severity> = snapshot
-            .problems_of(&path)
-            .map(|problem| problem.severity)
-            .filter(|severity| *severity > Severity::Note)
-            .collect();
+    let archives = snapshot.archives().iter();
+    for archive in archives.filter(|archive| is_archive(snapshot, archive)) {
+        let problems: Vec<Severity> = problems_of(snapshot, archive).collect();
         let found = &archive.found;
-        if found.format.is_none() && problems.is_empty() {
-            continue;
-        }
         rows.push(vec![
             shown_path(archive),
             found.format.map_or("-", Format::name).to_owned(),
@@ -147,6 +140,21 @@ fn archives(snapshot: &Snapshot) -> String {
         return String::new();
     }
     table(&rows)
+}
+
+/// Whether it is an archive, or is meant to be one: other files are passed over.
+fn is_archive(snapshot: &Snapshot, archive: &Archive) -> bool {
+    archive.found.format.is_some() || problems_of(snapshot, archive).next().is_some()
+}
+
+/// How much the problems of `archive` matter that do.
+fn problems_of(snapshot: &Snapshot, archive: &Archive) -> impl Iterator<Item = Severity> {
+    let path = archive.path();
+    let problems = snapshot.problems_of(&path).map(|problem| problem.severity);
+    let problems: Vec<Severity> = problems.collect();
+    problems
+        .into_iter()
+        .filter(|severity| *severity > Severity::Note)
 }
 
 /// How many problems there are of each weight.
