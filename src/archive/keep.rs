@@ -53,6 +53,15 @@ fn cap_reach(
     named: &mut BTreeMap<Digest, BTreeSet<ImageName>>,
     problems: &mut Problems,
 ) {
+    // Most archives are far below it, whatever reaches what.
+    let references: usize = graph
+        .nodes()
+        .map(|(_, node)| node.references().count())
+        .sum();
+    let given: usize = named.values().map(BTreeSet::len).sum();
+    if (references + graph.nodes().count()).saturating_mul(given) <= MAX_REACH {
+        return;
+    }
     let mut total = 0;
     named.retain(|root, names| {
         if total > MAX_REACH {
