@@ -147,7 +147,7 @@ impl Found {
     /// The position of `digest`, if the archive holds it or refers to it.
     pub fn position(&self, digest: &Digest) -> Option<u32> {
         let held = match &self.places {
-            None => self.sources.first()?.find(digest),
+            None => self.sources.first().and_then(|source| source.find(digest)),
             Some(places) => {
                 let at = places.partition_point(|place| self.digest_of(*place) < *digest);
                 (self.digest_of(*places.get(at)?) == *digest).then_some(at)

@@ -289,7 +289,6 @@ impl<'s> View<'s> {
                 !givers.any(|(holding, _)| Arc::ptr_eq(&holding.archive, located.archive))
             })
             .collect();
-        others.sort_by(|a, b| a.archive.order(b.archive));
         others.sort_by_key(|located| !located.archive.found.refers_to(digest));
         let copies = given
             .chain(others.into_iter().map(|located| located.copy))
