@@ -8,7 +8,7 @@ use super::super::text::{count, size, table};
 use super::{is_archive, untagged};
 use crate::archive::problem::Printable;
 use crate::archive::{Format, Writer};
-use crate::catalog::{Archive, Image, Problem, Severity, Snapshot, View};
+use crate::catalog::{Archive, Image, Severity, Snapshot, View};
 
 /// All that is served of `packages`. What is wrong is counted here, and told besides.
 pub(super) fn list(snapshot: &Snapshot, packages: &[PathBuf]) -> String {
