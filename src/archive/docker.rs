@@ -2,7 +2,7 @@
 //!
 //! Such an archive keeps no manifest, so one is made (see [`canonical`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -152,49 +152,65 @@ impl Config {
     }
 }
 
-/// Makes the canonical manifest of `item`, locating config and layers in `graph`.
-///
-/// # Errors
-/// The member at fault, and what is wrong with it.
-pub fn make_manifest(
-    members: &Members,
-    prefix: &str,
-    item: &Item,
-    config: &Config,
-    graph: &mut Graph<'_>,
-) -> Result<Digest, (String, Fault)> {
-    let diff_ids = diff_ids(item, &config.parsed).map_err(|fault| (item.config.clone(), fault))?;
-    let mut layers = Vec::new();
-    let mut pending = None;
-    for (name, diff_id) in item.layers.iter().zip(diff_ids) {
-        let reading = Layer {
-            item,
-            name,
-            diff_id,
-        };
-        match reading.read(members, prefix, graph) {
-            Ok(layer) => layers.push(layer),
-            // All that has to be hashed is found at once.
-            Err(fault @ Fault::PendingLayer) => pending = pending.or(Some((name.clone(), fault))),
-            Err(fault) => return Err((name.clone(), fault)),
+/// An image to make a manifest for.
+pub struct Image<'i> {
+    /// What `manifest.json` says.
+    pub item: &'i Item,
+    /// Its configuration.
+    pub config: &'i Config,
+    /// The layers, by number, whose diff IDs are not believed to be their digests.
+    pub doubted: BTreeSet<usize>,
+}
+
+impl Image<'_> {
+    /// Makes the canonical manifest, locating config and layers in `graph`.
+    ///
+    /// # Errors
+    /// The member at fault, and what is wrong with it.
+    pub fn make_manifest(
+        &self,
+        members: &Members,
+        prefix: &str,
+        graph: &mut Graph<'_>,
+    ) -> Result<Digest, (String, Fault)> {
+        let Self { item, config, .. } = self;
+        let in_config = |fault| (item.config.clone(), fault);
+        let diff_ids = diff_ids(item, &config.parsed).map_err(in_config)?;
+        let mut layers = Vec::new();
+        let mut pending = None;
+        for (number, (name, diff_id)) in item.layers.iter().zip(diff_ids).enumerate() {
+            let layer = Layer {
+                item,
+                name,
+                diff_id,
+                is_doubted: self.doubted.contains(&number),
+            };
+            match layer.read(members, prefix, graph) {
+                Ok(layer) => layers.push(layer),
+                // All that has to be hashed is found at once.
+                Err(fault @ Fault::PendingLayer) => {
+                    pending = pending.or(Some((name.clone(), fault)));
+                }
+                Err(fault) => return Err((name.clone(), fault)),
+            }
         }
+        if let Some(pending) = pending {
+            return Err(pending);
+        }
+        for (layer, stored) in &layers {
+            graph.locate(layer.blob.digest.clone(), *stored);
+        }
+        graph.locate(config.digest.clone(), config.stored);
+        let blob = canonical::Blob {
+            digest: config.digest.clone(),
+            size: config.stored.size,
+        };
+        let layers: Vec<_> = layers.into_iter().map(|(layer, _)| layer).collect();
+        let (media_type, json) = canonical::manifest(&blob, &layers);
+        graph
+            .make(&media_type, json, &config.parsed)
+            .map_err(in_config)
     }
-    if let Some(pending) = pending {
-        return Err(pending);
-    }
-    for (layer, stored) in &layers {
-        graph.locate(layer.blob.digest.clone(), *stored);
-    }
-    graph.locate(config.digest.clone(), config.stored);
-    let blob = canonical::Blob {
-        digest: config.digest.clone(),
-        size: config.stored.size,
-    };
-    let layers: Vec<_> = layers.into_iter().map(|(layer, _)| layer).collect();
-    let (media_type, json) = canonical::manifest(&blob, &layers);
-    graph
-        .make(&media_type, json, &config.parsed)
-        .map_err(|fault| (item.config.clone(), fault))
 }
 
 /// The diff IDs of the layers of `item`, of which there have to be as many.
@@ -222,6 +238,8 @@ struct Layer<'i> {
     name: &'i str,
     /// As the configuration has it.
     diff_id: &'i str,
+    /// Something else in the archive says that its digest is another one.
+    is_doubted: bool,
 }
 
 impl Layer<'_> {
@@ -258,8 +276,9 @@ impl Layer<'_> {
         let named = digest_of_name(self.name);
         Ok(match packing {
             Packing::Plain => {
-                let is_contradicted =
-                    named.is_some_and(|named| named != diff_id) || self.item.contradicts(&diff_id);
+                let is_contradicted = self.is_doubted
+                    || named.is_some_and(|named| named != diff_id)
+                    || self.item.contradicts(&diff_id);
                 (!is_contradicted).then_some(diff_id)
             }
             // A name that is the diff ID says nothing about the compressed bytes.

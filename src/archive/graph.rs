@@ -7,10 +7,10 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
-use super::Learned;
 use super::members::{Members, Stored};
 use super::node::{self, ImageNode, Known, LayerNode, Node, NodeBody, Reference};
 use super::problem::{Fault, Problems};
+use super::{Learned, Role};
 use crate::digest::Digest;
 use crate::oci::manifest::{Body, MAX_ENTRIES, MAX_LAYERS};
 use crate::oci::{Descriptor, ImageConfig, Manifest, MediaType};
@@ -44,6 +44,10 @@ pub struct Graph<'m> {
     /// Where the bytes lie that claim a digest: the place that is used, then others.
     located: BTreeMap<Digest, Stored>,
     alternates: BTreeMap<Digest, Vec<Stored>>,
+    /// The places of the layout that is being read: what its documents refer to is had from there.
+    own: BTreeMap<Digest, Stored>,
+    /// What documents have referred to so far.
+    referred: BTreeSet<Digest>,
     /// Names that several members have, of which one was picked by its digest.
     picked: BTreeSet<String>,
     /// Bytes that no member holds: manifests made here, and blobs embedded in manifests.
@@ -70,6 +74,8 @@ impl<'m> Graph<'m> {
             pending: BTreeSet::new(),
             located: BTreeMap::new(),
             alternates: BTreeMap::new(),
+            own: BTreeMap::new(),
+            referred: BTreeSet::new(),
             picked: BTreeSet::new(),
             memory: BTreeMap::new(),
             memory_used: 0,
@@ -86,6 +92,7 @@ impl<'m> Graph<'m> {
     /// what was found out by hashing goes before any claim.
     pub fn locate(&mut self, digest: Digest, stored: Stored) {
         let digest = self.learned.get(stored).cloned().unwrap_or(digest);
+        self.own.entry(digest.clone()).or_insert(stored);
         match self.located.get(&digest) {
             None => {
                 self.located.insert(digest, stored);
@@ -100,20 +107,39 @@ impl<'m> Graph<'m> {
         }
     }
 
+    /// Begins with another layout of the archive.
+    pub fn start_layout(&mut self) {
+        self.own.clear();
+    }
+
+    /// Uses the place of this layout for what one of its documents refers to, unless those of another one were first:
+    /// what lies in one layout says nothing about the others.
+    fn use_own(&mut self, digest: &Digest) {
+        let is_first = self.referred.insert(digest.clone());
+        let (Some(own), Some(used)) = (self.own.get(digest), self.located.get_mut(digest)) else {
+            return;
+        };
+        if is_first && own != used {
+            let other = std::mem::replace(used, *own);
+            let others = self.alternates.entry(digest.clone()).or_default();
+            others.retain(|place| place != own);
+            others.push(other);
+        }
+    }
+
     /// Notes that the member `name` is claimed to have `digest`. Where several members have that name, one whose digest
     /// it is can be told from the others.
     pub fn locate_member(&mut self, digest: Digest, name: &str, problems: &mut Problems) {
         match self.members.locate(name) {
             Ok(stored) => self.locate(digest, stored),
-            Err(Fault::Duplicate) => match self.members.pick(name, &digest) {
-                Some(stored) => {
+            Err(Fault::Duplicate) => {
+                // Where none is right, that is told with all such names.
+                if let Some(stored) = self.members.pick(name, &digest) {
                     self.locate(digest, stored);
                     self.picked.insert(name.to_owned());
                     problems.add_in(name, &Fault::PickedDuplicate);
                 }
-                // It is told of where all such names are.
-                None => {}
-            },
+            }
             Err(fault) => problems.add_in(name, &fault),
         }
     }
@@ -347,6 +373,7 @@ impl<'m> Graph<'m> {
     }
 
     fn check_stored(&mut self, digest: &Digest, expected: u64, problems: &mut Problems) {
+        self.use_own(digest);
         self.prefer(digest, expected);
         if let Some(found) = self.stored_size(digest)
             && let Err(fault) = check_size(Some(expected), found)
@@ -421,6 +448,25 @@ impl<'m> Graph<'m> {
             .map_err(Fault::Json)
     }
 
+    /// Lists the entry `digest` of `index.json` among what says something about `subject`, or where it is itself such a list
+    /// what that holds.
+    pub fn refer_entry(&mut self, digest: &Digest, subject: &Digest) {
+        match self.children(digest) {
+            Some(listed) => listed.iter().for_each(|child| self.refer(child, subject)),
+            None => self.refer(digest, subject),
+        }
+    }
+
+    /// What the index `digest` lists; `None` if it is no index, or one that says itself what it is about.
+    pub fn children(&self, digest: &Digest) -> Option<Vec<Digest>> {
+        let node = self.nodes.get(digest)?;
+        let NodeBody::Index(children) = &node.body else {
+            return None;
+        };
+        let digests = children.iter().map(|child| child.reference.digest.clone());
+        node.referrer.is_none().then(|| digests.collect())
+    }
+
     /// Lists the manifest `digest`, which was read, among what says something about `subject`, unless it says itself
     /// what it is about.
     pub fn refer(&mut self, digest: &Digest, subject: &Digest) {
@@ -438,6 +484,27 @@ impl<'m> Graph<'m> {
         if let (Some(manifest), Some(node)) = (manifest, self.nodes.get_mut(digest)) {
             node.referrer = Some(Box::new(node::referrer(&manifest, subject.clone())));
         }
+    }
+
+    /// Whether the digest of the bytes that are here as `digest` was found out by hashing.
+    fn is_learned(&self, digest: &Digest) -> bool {
+        let stored = self.located.get(digest);
+        stored.is_some_and(|stored| self.learned.get(*stored) == Some(digest))
+    }
+
+    /// The layers, by number, of the stored manifest `digest` whose bytes seem to lie under another name: a plain tar that
+    /// is not here, and is not called by its diff ID. Docker names a layer so that it could not make again as it was.
+    pub fn misplaced_layers(&self, digest: &Digest) -> BTreeSet<usize> {
+        let Some(NodeBody::Image(image)) = self.nodes.get(digest).map(|node| &node.body) else {
+            return BTreeSet::new();
+        };
+        let diff_ids = image.known.iter().flat_map(|known| &known.diff_ids);
+        let layers = image.layers.iter().zip(diff_ids).enumerate();
+        let misplaced = layers.filter(|(_, (layer, diff_id))| {
+            let digest = &layer.reference.digest;
+            layer.is_plain && !self.is_here(digest) && digest.to_string() != **diff_id
+        });
+        misplaced.map(|(number, _)| number).collect()
     }
 
     /// The stored images by their configurations.
@@ -461,7 +528,8 @@ impl<'m> Graph<'m> {
     /// Whether the stored manifest `digest` fits its image: Docker 25.0 wrote some that do not.
     ///
     /// The config and every layer are there, there are as many layers as diff IDs, and
-    /// the digest of each layer that is a plain tar is its diff ID.
+    /// the digest of each layer that is a plain tar is its diff ID, unless its bytes were hashed. A foreign layer may be
+    /// elsewhere, unless its data is here as a plain tar: Docker on Windows stores it so.
     pub fn fits(&self, digest: &Digest) -> bool {
         let Some(NodeBody::Image(image)) = self.nodes.get(digest).map(|node| &node.body) else {
             return false;
@@ -471,8 +539,14 @@ impl<'m> Graph<'m> {
         };
         let layer_fits = |(layer, diff_id): (&LayerNode, &String)| {
             let Reference { digest, size, role } = &layer.reference;
-            let is_there = *role == super::Role::Foreign || self.stored_size(digest) == Some(*size);
-            is_there && (!layer.is_plain || digest.to_string() == *diff_id)
+            let is_there = self.stored_size(digest) == Some(*size);
+            let is_diff_id = digest.to_string() == *diff_id;
+            let is_left_out = || {
+                let data: Option<Digest> = diff_id.parse().ok();
+                *role == Role::Foreign && !data.is_some_and(|data| self.is_here(&data))
+            };
+            (is_there || is_left_out())
+                && (!layer.is_plain || is_diff_id || self.is_learned(digest))
         };
         known.diff_ids.len() == image.layers.len()
             && image.layers.iter().zip(&known.diff_ids).all(layer_fits)

@@ -169,7 +169,16 @@ impl<'a, 'm> Join<'a, 'm> {
                 return Some(digest.clone());
             }
         }
-        match docker::make_manifest(self.members, self.prefix, item, config, self.graph) {
+        let doubted = known
+            .iter()
+            .flat_map(|stored| self.graph.misplaced_layers(stored))
+            .collect();
+        let image = docker::Image {
+            item,
+            config,
+            doubted,
+        };
+        match image.make_manifest(self.members, self.prefix, self.graph) {
             Ok(made) => {
                 self.replace(known, &made);
                 Some(made)

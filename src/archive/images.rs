@@ -11,9 +11,8 @@ use super::layout::{self, Entry};
 use super::members::Members;
 use super::names::{self, PathName};
 use super::naming::{self, Named};
-use super::node::NodeBody;
 use super::problem::{Fault, Problems};
-use super::writer::Evidence;
+use super::writer::{Evidence, Sign};
 use super::{Found, Learned, Location, apko, dir, docker, hybrid};
 use crate::digest::Digest;
 
@@ -38,7 +37,7 @@ pub fn find(
         problems.add_in(name, &Fault::Duplicate);
     }
     graph.forget_damaged();
-    let derived = derived_name(location, evidence.has_dir);
+    let derived = derived_name(location, evidence.has(Sign::Dir));
     let named = naming::name_all(&entries, &graph, derived.as_ref(), problems);
     take_fallback_tags(&named, &mut graph);
     Found {
@@ -64,19 +63,24 @@ fn nothing_found(members: &Members, location: &Location) -> Fault {
     }
 }
 
-/// A folder in an archive that is a layout.
+/// A folder in an archive that describes images.
 #[derive(Debug)]
 struct Root {
     /// The folder, with a slash at its end unless it is the archive's root.
     prefix: String,
-    /// It has an `index.json` and blobs.
-    is_layout: bool,
-    /// Its blobs lie beside `index.json`, as apko writes them.
-    is_flat: bool,
-    /// It has a `manifest.json` that is an array.
-    is_docker: bool,
-    /// It has a `manifest.json` that is an object, and the files of a `dir:`.
-    is_dir: bool,
+    /// There is an `index.json`, and where its blobs are.
+    layout: Option<Blobs>,
+    /// There is a `manifest.json` that is a Docker archive's (an array) or a `dir:`'s (an object).
+    manifest: Option<docker::Kind>,
+}
+
+/// Where the blobs of a layout are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blobs {
+    /// In `blobs/`.
+    InFolder,
+    /// Beside `index.json`, as apko writes them.
+    Beside,
 }
 
 fn roots(members: &Members) -> Vec<Root> {
@@ -93,22 +97,28 @@ fn roots(members: &Members) -> Vec<Root> {
     prefixes
         .into_iter()
         .map(|prefix| Root::at(members, prefix))
-        .filter(|root| root.is_layout || root.is_docker || root.is_dir)
+        .filter(|root| root.layout.is_some() || root.manifest.is_some())
         .collect()
 }
 
 impl Root {
     fn at(members: &Members, prefix: &str) -> Self {
         let has = |name: &str| members.contains(&format!("{prefix}{name}"));
-        let has_blobs = || members.names(&format!("{prefix}blobs/")).next().is_some();
+        let has_folder = || members.names(&format!("{prefix}blobs/")).next().is_some();
+        let layout = if !has("index.json") {
+            None
+        } else if apko::has_flat_blobs(members, prefix) {
+            Some(Blobs::Beside)
+        } else {
+            (has("oci-layout") || has_folder()).then_some(Blobs::InFolder)
+        };
         let manifest = docker::kind_of_manifest(members, &format!("{prefix}manifest.json"));
-        let is_flat = has("index.json") && apko::has_flat_blobs(members, prefix);
         Self {
-            is_flat,
-            is_layout: has("index.json") && (is_flat || has("oci-layout") || has_blobs()),
-            is_docker: manifest == Some(docker::Kind::Array),
-            is_dir: manifest == Some(docker::Kind::Object) && dir::is_dir(members, prefix),
             prefix: prefix.to_owned(),
+            layout,
+            // Many an object is called so.
+            manifest: manifest
+                .filter(|kind| *kind == docker::Kind::Array || dir::is_dir(members, prefix)),
         }
     }
 
@@ -119,27 +129,34 @@ impl Root {
         evidence: &mut Evidence,
         problems: &mut Problems,
     ) -> Vec<Entry> {
-        evidence.has_layout |= self.is_layout;
-        evidence.has_docker |= self.is_docker;
-        evidence.has_dir |= self.is_dir;
-        evidence.has_flat_blobs |= self.is_flat;
+        graph.start_layout();
         let prefix = &self.prefix;
-        if self.is_flat {
-            apko::locate_blobs(members, prefix, graph, problems);
+        match self.layout {
+            Some(Blobs::InFolder) => evidence.see(Sign::Layout),
+            Some(Blobs::Beside) => {
+                evidence.see(Sign::FlatBlobs);
+                apko::locate_blobs(members, prefix, graph, problems);
+            }
+            None => {}
         }
-        let mut entries = Vec::new();
-        if self.is_layout {
-            entries = layout::read(members, prefix, graph, evidence, problems);
-        }
+        let mut entries = match self.layout {
+            Some(_) => layout::read(members, prefix, graph, evidence, problems),
+            None => Vec::new(),
+        };
         let index = self.index_itself(&mut entries, members, graph, problems);
-        if self.is_docker {
-            entries = hybrid::join(members, prefix, entries, graph, evidence, problems);
+        match self.manifest {
+            Some(docker::Kind::Array) => {
+                evidence.see(Sign::Docker);
+                entries = hybrid::join(members, prefix, entries, graph, evidence, problems);
+            }
+            Some(docker::Kind::Object) => {
+                evidence.see(Sign::Dir);
+                entries.extend(dir::read(members, prefix, graph, problems));
+            }
+            None => {}
         }
         if let Some(index) = index {
             entries.extend(apko::index_names(&entries, &index, graph));
-        }
-        if self.is_dir {
-            entries.extend(dir::read(members, prefix, graph, problems));
         }
         entries
     }
@@ -152,7 +169,7 @@ impl Root {
         graph: &mut Graph<'_>,
         problems: &mut Problems,
     ) -> Option<Digest> {
-        if !self.is_flat && !layout::is_image(entries) {
+        if self.layout != Some(Blobs::Beside) && !layout::is_image(entries) {
             return None;
         }
         let index = layout::index_itself(members, &self.prefix, graph, problems)?;
@@ -188,13 +205,7 @@ fn take_fallback_tags(named: &Named, graph: &mut Graph<'_>) {
         if subjects.is_empty() {
             continue;
         }
-        let children: Vec<Digest> = match graph.node(root).map(|node| &node.body) {
-            Some(NodeBody::Index(children)) => children
-                .iter()
-                .map(|child| child.reference.digest.clone())
-                .collect(),
-            _ => Vec::new(),
-        };
+        let children = graph.children(root).unwrap_or_default();
         for subject in &subjects {
             for child in &children {
                 graph.refer(child, subject);

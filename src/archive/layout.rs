@@ -7,7 +7,7 @@ use super::graph::Graph;
 use super::members::Members;
 use super::names::{self, About, Repository, Written};
 use super::problem::{Fault, Problems};
-use super::writer::Evidence;
+use super::writer::{Evidence, Sign};
 use crate::digest::{Algorithm, Digest};
 use crate::oci::manifest::{self, MAX_ENTRIES, ManifestError};
 use crate::oci::{Descriptor, MediaType, Platform};
@@ -123,7 +123,7 @@ fn entry(
         return None;
     };
     if node.is_build_cache {
-        evidence.has_build_cache = true;
+        evidence.see(Sign::BuildCache);
         problems.add_in(&root.to_string(), &Fault::BuildCache);
         return None;
     }
@@ -133,7 +133,7 @@ fn entry(
     });
     let about = About::of(descriptor);
     if let Some(About::Subject(subject)) = &about {
-        graph.refer(&root, subject);
+        graph.refer_entry(&root, subject);
     }
     Some(Entry {
         root,

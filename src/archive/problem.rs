@@ -39,6 +39,8 @@ pub struct Problem {
     pub member: Option<String>,
     /// How much it matters.
     pub severity: Severity,
+    /// What it is, for programs, as `digest-mismatch`.
+    pub kind: &'static str,
     /// What was expected and what was found.
     pub what: String,
     /// What the user can do about it.
@@ -52,6 +54,7 @@ impl Problem {
             file: file.into(),
             member: None,
             severity: fault.severity(),
+            kind: fault.into(),
             what: fault.to_string(),
             fix: fault.fix(),
         }
@@ -102,7 +105,8 @@ impl fmt::Display for Printable<'_> {
 }
 
 /// Everything that can be wrong with a file, an archive, or what several of them say together.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Fault {
     /// The system refuses to read it.
     #[error("it cannot be read: {0}")]
@@ -237,7 +241,9 @@ pub enum Fault {
     #[error("it is a build cache, which nobody can run")]
     BuildCache,
     /// An archive of a Docker that wrote no `manifest.json`.
-    #[error("the archive was saved by Docker before 1.10, whose format is not supported any more")]
+    #[error(
+        "the archive has `repositories` and no `manifest.json`: it was saved by Docker before 1.10, whose format nothing reads any more"
+    )]
     OldDocker,
     /// A layer whose digest is known only after reading all of it.
     #[error("the digest of this layer is known only after reading all of it, which is being done")]
@@ -287,13 +293,13 @@ pub enum Fault {
     },
     /// One name, two images, one of which is served.
     #[error("`{}` is {} here, but {} in {}, which counts (the newer image, or else the greater file name)", .0.name, .0.loser, .0.winner, .0.elsewhere.display())]
-    Conflict(Rivals),
+    Conflict(Box<Rivals>),
     /// One name, two images, and the user wants neither then.
     #[error("`{}` is {} here, but {} in {}, so it is not served", .0.name, .0.loser, .0.winner, .0.elsewhere.display())]
-    Refused(Rivals),
+    Refused(Box<Rivals>),
     /// One name, an image for one platform and an index that has the platform, too.
     #[error("`{}` is {} here, but the index {} in {} has that platform, too, and counts", .0.name, .0.loser, .0.winner, .0.elsewhere.display())]
-    ShadowedPlatform(Rivals),
+    ShadowedPlatform(Box<Rivals>),
     /// A bare name that means two repositories.
     #[error("`{bare}` can mean {shadowed}, but {chosen} is served under it")]
     Ambiguous {
@@ -391,7 +397,6 @@ impl Fault {
             Self::BadHeader { .. } | Self::Duplicate | Self::PickedDuplicate | Self::BadData => {
                 "save the image again"
             }
-            Self::OldDocker => "save the image again with a current version of Docker",
             Self::EscapingMember => "the member is left out; save the image again if it is missed",
             Self::SparseMember => {
                 "pack the archive again without sparse files, as with `bsdtar --no-read-sparse`"
@@ -410,7 +415,9 @@ impl Fault {
             Self::LayerPacking(_) => {
                 "save it as an OCI archive, as with `skopeo copy docker-archive:FILE oci-archive:NEW`"
             }
-            Self::RejectedManifest(_) => "save the image again with a current version of Docker",
+            Self::RejectedManifest(_) | Self::OldDocker => {
+                "save the image again with a current version of Docker"
+            }
             Self::Nameless(_) => {
                 "rename the file, using letters and digits, or save the image with a name"
             }

@@ -110,67 +110,102 @@ impl Writer {
     }
 }
 
+/// Something in an archive that tells how it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sign {
+    /// An OCI layout.
+    Layout,
+    /// A Docker archive.
+    Docker,
+    /// A `dir:`.
+    Dir,
+    /// Manifests beside `index.json`, as members called by their digests.
+    FlatBlobs,
+    /// A cache of `BuildKit`.
+    BuildCache,
+    /// An entry with containerd's annotation of the name.
+    ImageName,
+    /// An entry of one of hauler's kinds.
+    HaulerKind,
+    /// An entry of one of cosign's kinds.
+    CosignKind,
+    /// Layers that are described by their digests instead of their diff IDs.
+    SourcesByDigest,
+}
+
 /// What of an archive tells its writer, collected while it is read.
 #[derive(Debug, Default)]
 pub struct Evidence {
-    pub has_layout: bool,
-    pub has_docker: bool,
-    pub has_dir: bool,
-    /// Manifests lie beside `index.json`, as members called by their digests.
-    pub has_flat_blobs: bool,
-    pub has_build_cache: bool,
-    has_image_name: bool,
-    has_hauler_kind: bool,
-    has_cosign_kind: bool,
-    has_sources_by_digest: bool,
+    signs: BTreeSet<Sign>,
     shapes: BTreeSet<Option<Writer>>,
 }
 
 impl Evidence {
+    /// Notes a sign.
+    pub fn see(&mut self, sign: Sign) {
+        self.signs.insert(sign);
+    }
+
+    /// Whether a sign was seen.
+    pub fn has(&self, sign: Sign) -> bool {
+        self.signs.contains(&sign)
+    }
+
     /// An entry of `index.json`.
     pub fn see_entry(&mut self, descriptor: &Descriptor) {
         let kind = names::kind(descriptor).unwrap_or_default();
-        self.has_image_name |= names::has_image_name(descriptor);
-        self.has_hauler_kind |= kind.starts_with(HAULER_KIND);
-        self.has_cosign_kind |= kind.starts_with(COSIGN_KIND);
+        if names::has_image_name(descriptor) {
+            self.see(Sign::ImageName);
+        }
+        if kind.starts_with(HAULER_KIND) {
+            self.see(Sign::HaulerKind);
+        }
+        if kind.starts_with(COSIGN_KIND) {
+            self.see(Sign::CosignKind);
+        }
     }
 
     /// An item of `manifest.json`, with its configuration.
     pub fn see_item(&mut self, item: &Item, config: &ImageConfig) {
         let diff_ids = config.diff_ids().unwrap_or_default();
-        self.has_sources_by_digest |= item.has_sources_by_digest(diff_ids);
+        if item.has_sources_by_digest(diff_ids) {
+            self.see(Sign::SourcesByDigest);
+        }
         self.shapes.insert(shape(item, diff_ids));
     }
 
     /// How the archive describes its images.
     pub fn format(&self) -> Option<Format> {
-        match (self.has_layout, self.has_docker, self.has_dir) {
-            (true, true, _) => Some(Format::Both),
-            (true, false, _) => Some(Format::OciLayout),
-            (false, true, _) => Some(Format::DockerArchive),
-            (false, false, true) => Some(Format::Dir),
-            (false, false, false) => None,
+        match (self.has(Sign::Layout), self.has(Sign::Docker)) {
+            (true, true) => Some(Format::Both),
+            (true, false) => Some(Format::OciLayout),
+            (false, true) => Some(Format::DockerArchive),
+            (false, false) => self.has(Sign::Dir).then_some(Format::Dir),
         }
     }
 
     /// The writer, if all that is there tells one.
     pub fn writer(&self, members: &Members) -> Option<Writer> {
-        let is_hybrid = self.has_layout && self.has_docker;
+        let is_hybrid = self.format() == Some(Format::Both);
         let is_zarf = members.contains("zarf.yaml") && members.names("images/").next().is_some();
+        let has_names = self.has(Sign::ImageName);
         let signs = [
             (is_zarf, Writer::Zarf),
-            (self.has_build_cache, Writer::BuildKitCache),
-            (self.has_flat_blobs && self.has_docker, Writer::Apko),
-            (self.has_hauler_kind, Writer::Hauler),
-            (self.has_cosign_kind && self.has_image_name, Writer::Hauler),
-            (self.has_cosign_kind, Writer::Cosign),
+            (self.has(Sign::BuildCache), Writer::BuildKitCache),
+            (
+                self.has(Sign::FlatBlobs) && self.has(Sign::Docker),
+                Writer::Apko,
+            ),
+            (self.has(Sign::HaulerKind), Writer::Hauler),
+            (self.has(Sign::CosignKind) && has_names, Writer::Hauler),
+            (self.has(Sign::CosignKind), Writer::Cosign),
             (
                 is_hybrid && members.contains("repositories"),
                 Writer::Docker25,
             ),
-            (is_hybrid && self.has_sources_by_digest, Writer::Regctl),
-            (self.has_image_name, Writer::Containerd),
-            (self.has_dir, Writer::SkopeoDir),
+            (is_hybrid && self.has(Sign::SourcesByDigest), Writer::Regctl),
+            (has_names, Writer::Containerd),
+            (self.has(Sign::Dir), Writer::SkopeoDir),
         ];
         let sign = signs.iter().find(|(is_seen, _)| *is_seen);
         sign.map(|(_, writer)| *writer).or_else(|| {
@@ -185,8 +220,13 @@ impl Evidence {
 
 /// Whose way it is to call members so.
 fn shape(item: &Item, diff_ids: &[String]) -> Option<Writer> {
-    let layers = || item.layers.iter().map(String::as_str);
-    let all = |is_so: &dyn Fn(&str) -> bool| layers().all(is_so);
+    // Docker for Windows once wrote backslashes.
+    let layers: Vec<String> = item
+        .layers
+        .iter()
+        .map(|name| name.replace('\\', "/"))
+        .collect();
+    let all = |is_so: &dyn Fn(&str) -> bool| layers.iter().all(|name| is_so(name));
     let is_diff_id = |hex: &str| {
         let mut diff_ids = diff_ids.iter();
         diff_ids.any(|diff_id| diff_id.strip_prefix("sha256:") == Some(hex))
@@ -201,7 +241,7 @@ fn shape(item: &Item, diff_ids: &[String]) -> Option<Writer> {
     }
     if all(&|name| name.starts_with("blobs/sha256/") && name.ends_with(".tar.gz")) {
         Some(Writer::RulesOci)
-    } else if layers().any(of_diff_id) {
+    } else if layers.iter().any(|name| of_diff_id(name)) {
         Some(Writer::Nix)
     } else if all(&in_folder) {
         Some(Writer::Docker)

@@ -40,7 +40,7 @@ impl BlobMap {
     pub fn updated(&self, kept: impl Fn(&Arc<Archive>) -> bool, added: &[Arc<Archive>]) -> Self {
         let mut sources = Vec::new();
         let mut numbers = Vec::with_capacity(self.sources.len());
-        for source in self.sources.iter() {
+        for source in &self.sources {
             numbers.push(kept(&source.0).then_some(to_u32(sources.len())));
             if kept(&source.0) {
                 sources.push(source.clone());

@@ -236,7 +236,7 @@ mod tests {
     }
 
     fn repositories(keys: &[Key]) -> Vec<Arc<Repository>> {
-        let repository = |key: &Key| Arc::new(Repository::empty(key.clone()));
+        let repository = |key: &Key| Arc::new(Repository::empty(key));
         keys.iter().map(repository).collect()
     }
 

@@ -296,7 +296,7 @@ impl Builder<'_> {
         decision: &Decision,
         image: &impl Fn(usize) -> &'i ImageRef,
     ) -> Vec<Problem> {
-        let pair = |loser: usize, winner: usize, fault: &dyn Fn(Rivals) -> Fault| {
+        let pair = |loser: usize, winner: usize, fault: &dyn Fn(Box<Rivals>) -> Fault| {
             let (loser, winner) = (image(loser), image(winner));
             let rivals = Rivals {
                 name: name.to_owned(),
@@ -304,9 +304,9 @@ impl Builder<'_> {
                 winner: winner.image().root.clone(),
                 elsewhere: winner.archive.path(),
             };
-            Problem::new(loser.archive.path(), &fault(rivals))
+            Problem::new(loser.archive.path(), &fault(Box::new(rivals)))
         };
-        let lost: &dyn Fn(Rivals) -> Fault = if self.options.strict {
+        let lost: &dyn Fn(Box<Rivals>) -> Fault = if self.options.strict {
             &Fault::Refused
         } else {
             &Fault::Conflict
@@ -429,7 +429,7 @@ pub(super) fn full_name(key: &Key) -> String {
 #[cfg(test)]
 impl Repository {
     /// A repository of which only the name matters.
-    pub(super) fn empty(key: Key) -> Self {
+    pub(super) fn empty(key: &Key) -> Self {
         let blobs = BlobMap::default();
         let options = Options {
             auto_latest: true,
@@ -440,6 +440,6 @@ impl Repository {
             blobs: &blobs,
             options,
         };
-        builder.repository(&key, &[])
+        builder.repository(key, &[])
     }
 }

@@ -175,7 +175,10 @@ impl<'r> Walk<'r> {
             if listing.len() >= MAX_FILES {
                 return Ok(());
             }
-            self.list(relative, name, listing);
+            match self.check_link_within(relative, &name) {
+                Ok(()) => self.list(relative, name, listing),
+                Err(fault) => self.problem(&self.path(relative).join(&name), &fault),
+            }
         }
         Ok(())
     }
@@ -280,6 +283,18 @@ impl<'r> Walk<'r> {
             Err(_) => Ok(()),
             Ok(target) if target.is_absolute() => Err(Fault::LeavesRoot(target)),
             Ok(_) => self.follow(relative).map(drop),
+        }
+    }
+
+    /// A link in an unpacked archive leads where it would in the archive, and no further.
+    fn check_link_within(&self, folder: &Path, name: &Path) -> Result<(), Fault> {
+        let link = folder.join(name);
+        if fs::read_link(self.path(&link)).is_err() {
+            return Ok(());
+        }
+        match self.follow(&link)? {
+            target if target.starts_with(folder) => Ok(()),
+            target => Err(Fault::LeavesRoot(self.path(&target))),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::Archive;
@@ -106,6 +107,16 @@ impl Snapshot {
     /// What is wrong, sorted by file.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// What is wrong with one file.
+    pub fn problems_of(&self, file: &Path) -> impl Iterator<Item = &Problem> {
+        let start = self
+            .problems
+            .partition_point(|problem| problem.file.as_path() < file);
+        self.problems[start..]
+            .iter()
+            .take_while(move |problem| problem.file == file)
     }
 }
 

@@ -56,7 +56,7 @@ pub enum Body {
     /// An image or an artifact.
     Image {
         /// The configuration.
-        config: Descriptor,
+        config: Box<Descriptor>,
         /// The layers, bottom first.
         layers: Vec<Descriptor>,
     },
@@ -176,7 +176,7 @@ impl Manifest {
             },
             Some(Kind::Image) if !looks_like_index => match document.config {
                 Some(config) => Body::Image {
-                    config,
+                    config: Box::new(config),
                     layers: all(document.layers),
                 },
                 None => {
@@ -200,7 +200,7 @@ impl Manifest {
     /// All that it refers to: a configuration and layers, or manifests.
     pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
         let (config, rest) = match &self.body {
-            Body::Image { config, layers } => (Some(config), layers),
+            Body::Image { config, layers } => (Some(&**config), layers),
             Body::Index { manifests } => (None, manifests),
         };
         config.into_iter().chain(rest)

@@ -48,6 +48,14 @@ impl FromStr for Reference {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        // Clients take it for the ID of an image.
+        if text.len() == 64
+            && text
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        {
+            return Err(ReferenceError::Name);
+        }
         let (text, digest) = match text.split_once('@') {
             Some((text, digest)) => (
                 text,

@@ -7,12 +7,14 @@ mod docker;
 mod folders;
 mod forms;
 mod layouts;
+mod odd;
 mod page;
 
 use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::fixture::{Blob, Family, Image, Layer, Node, Packing, Tree};
 use crate::listing::{Listing, list};
@@ -114,8 +116,8 @@ impl Row {
         self
     }
 
-    /// What is not as it has to be, in `list` and on the server.
-    fn differences(&self) -> Vec<String> {
+    /// A packages folder with nothing else in it.
+    fn folder_with_it(&self) -> TempDir {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(&self.file);
         match &self.packing {
@@ -125,6 +127,12 @@ impl Row {
             }
             None => self.tree.write_to(&path),
         }
+        folder
+    }
+
+    /// What is not as it has to be, in `list` and on the server.
+    fn differences(&self) -> Vec<String> {
+        let folder = self.folder_with_it();
         let listing = Listing::of(folder.path());
         let server = Server::serving(folder.path());
         let pulled = self
@@ -133,7 +141,6 @@ impl Row {
             .flat_map(|image| self.pull(&server, image));
         let differences = [
             differ("images", &listing.images(), &self.images()),
-            self.recognition(&listing),
             self.told_problems(&listing),
         ];
         let all = differences.into_iter().flatten().chain(pulled);
@@ -154,7 +161,9 @@ impl Row {
     }
 
     /// Every archive tells its format and its writer, and every image its archives.
-    fn recognition(&self, listing: &Listing) -> Option<String> {
+    fn recognition(&self) -> Option<String> {
+        let folder = self.folder_with_it();
+        let listing = Listing::of(folder.path());
         let keys: BTreeSet<_> = listing.archives().iter().map(kind).collect();
         let known = json!([self.format, self.writer]).to_string();
         let expected = BTreeSet::from([known]);
@@ -172,8 +181,10 @@ impl Row {
                 archives.is_empty() || archives.iter().any(|path| !paths.contains(&path))
             })
             .count();
-        let known = differ("format and writer", &keys, &expected);
-        known.or_else(|| (lost > 0).then(|| format!("{lost} images do not name their archives")))
+        let differs = keys != expected;
+        let known = differs.then(|| format!("recognized as {keys:?}, expected {expected:?}"));
+        let lost = (lost > 0).then(|| format!("{lost} images do not name their archives"));
+        known.or(lost).map(|what| format!("{}: {what}", self.tool))
     }
 
     fn told_problems(&self, listing: &Listing) -> Option<String> {
@@ -288,4 +299,16 @@ fn oci_layouts() {
 #[test]
 fn folders() {
     check(&folders::rows());
+}
+
+#[test]
+fn every_writer_is_recognized() {
+    let rows = [
+        docker::rows(),
+        docker::hybrids(),
+        layouts::rows(),
+        folders::rows(),
+    ];
+    let differences: Vec<_> = rows.iter().flatten().filter_map(Row::recognition).collect();
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }

@@ -6,14 +6,17 @@ use crate::fixture::Tar;
 const EMPTY_CONFIG: &str = "application/vnd.oci.empty.v1+json";
 
 /// Something is told about the archive, and the good one is served.
-fn check_told(bytes: &[u8], says: &str) -> Server {
+fn check_told(bytes: &[u8], says: &str) -> Served {
     let shelf = Shelf::new().with("bad.tar", bytes);
     let (lines, _) = shelf.list();
     let is_told = |line: &String| line.contains("/bad.tar: ") && line.contains(says);
     assert!(lines.iter().any(is_told), "`{says}`: {lines:#?}");
     let server = shelf.serve();
     shelf.check_good(&server);
-    server
+    Served {
+        server,
+        _shelf: shelf,
+    }
 }
 
 /// A Docker archive of the bad image, whose config has another content, and the member that it is.
@@ -211,12 +214,15 @@ fn data_in_descriptors() {
 }
 
 /// The archive is served, whatever is said about it.
-fn check_served(bytes: &[u8]) -> Server {
+fn check_served(bytes: &[u8]) -> Served {
     let shelf = Shelf::new().with("bad.tar", bytes);
     let server = shelf.serve();
     assert_eq!(catalog(&server), [BAD, GOOD]);
     shelf.check_good(&server);
-    server
+    Served {
+        server,
+        _shelf: shelf,
+    }
 }
 
 #[test]
@@ -268,10 +274,12 @@ fn blobs_of_another_archive() {
     }
 }
 
-/// An archive under whose names are other images than there were, and one that has only the names.
+/// Members of apko's archives that are called by digests are believed no more than others.
 #[test]
-fn manifests_under_their_digests_that_are_others() {
-    let (amd64, arm64) = (Image::new("bad"), Image::new("arm").platform("linux/arm64"));
+fn a_manifest_beside_the_layers_is_not_what_its_name_says() {
+    // No manifest that is made of it has the digest of the stored one.
+    let image = |title: &str| Image::new(title).layers([Layer::files(&[("a", b"a")]).gzip()]);
+    let (amd64, arm64) = (image("bad"), image("arm").platform("linux/arm64"));
     let index = Index::new().with(&amd64).with(&arm64);
     let apko = DockerArchive::new(Naming::Crane)
         .image(&amd64, Some(&["acme/bad:1-amd64"]))
@@ -284,7 +292,7 @@ fn manifests_under_their_digests_that_are_others() {
     let says = format!("expected the digest {}", arm64.digest());
     let server = check_told(&apko.tar(&Packing::default()), &says);
     let answer = server.get(&format!("/v2/{BAD}/manifests/{}", arm64.digest()));
-    assert_eq!(answer.status, 404);
+    assert_eq!(answer.status, 404, "{}", answer.text());
 }
 
 /// A name of a blob that is no file.
@@ -373,12 +381,7 @@ fn links_out_of_an_unpacked_archive() {
     let layer = names.iter().find(|name| name.ends_with("/layer.tar"));
     let layer = (*layer.expect("a layer")).to_owned();
     let tree = tree.remove(&layer);
-    for link in [
-        target.to_str().expect("UTF-8"),
-        "../../good.tar",
-        "/etc/passwd",
-        "nowhere",
-    ] {
+    for link in [target.to_str().expect("UTF-8"), "/etc/passwd", "nowhere"] {
         let shelf = Shelf::new();
         tree.clone()
             .symlink(&layer, link)

@@ -102,7 +102,7 @@ fn before_1_10(image: &Image) -> Row {
     )
     .told("`repositories`")
     .note("not served: there is no `manifest.json`; no current tool reads it either")
-    .problem("`repositories`")
+    .problem("before 1.10")
 }
 
 fn skopeo() -> Vec<Row> {

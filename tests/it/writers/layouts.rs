@@ -289,7 +289,8 @@ fn zarf(is_tar: bool) -> Row {
             // The archive of a component, which is beside the layout.
             .problem("warning: the archive holds no images")
     };
-    row.is(LAYOUT, Some("zarf"))
+    // What lies beside a folder does not tell what wrote it.
+    row.is(LAYOUT, is_tar.then_some("zarf"))
         .told("`ref.name`: `ghcr.io/acme/app:1`")
         .stored("ghcr.io/acme/app:1", &image)
 }

@@ -1,19 +1,21 @@
-//! `packageorigin list`: the catalog that `serve` would serve, as a table or as JSON.
+//! `packageorigin list`: the catalog that `serve` would serve, as tables or as JSON.
 
+mod json;
+
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use serde_json::{Value, json};
 
 use super::text::{count, size, table};
 use super::{Failure, catalog, say};
 use crate::archive::problem::Printable;
+use crate::archive::{Format, Writer};
 use crate::catalog::{Archive, Image, Severity, Snapshot, View};
 use crate::config;
-use crate::oci::{MediaType, Tag};
+use crate::digest::Digest;
 
 /// Reads the archives once and writes what is in them.
 pub(super) fn run(config: &config::List) -> Result<(), Failure> {
@@ -22,7 +24,7 @@ pub(super) fn run(config: &config::List) -> Result<(), Failure> {
     while catalog.learn() {}
     let snapshot = catalog.snapshot().unwrap_or_default();
     let text = if config.json {
-        format!("{:#}\n", json(&snapshot))
+        format!("{:#}\n", json::list(&snapshot))
     } else {
         people(&snapshot)
     };
@@ -54,6 +56,30 @@ fn write(text: &str) -> io::Result<()> {
 }
 
 fn people(snapshot: &Snapshot) -> String {
+    let mut text = images(snapshot);
+    text.push('\n');
+    text.push_str(&archives(snapshot));
+    let skipped = snapshot
+        .problems()
+        .iter()
+        .filter(|problem| problem.severity == Severity::Note)
+        .count();
+    if skipped > 0 {
+        let _ = write!(
+            text,
+            "\nPassed over {} (`--json` names them)\n",
+            count(
+                skipped,
+                "file that is no image archive",
+                "files that are no image archives"
+            )
+        );
+    }
+    text
+}
+
+/// What is served, by name.
+fn images(snapshot: &Snapshot) -> String {
     let mut rows = vec![
         [
             "REPOSITORY",
@@ -91,23 +117,59 @@ fn people(snapshot: &Snapshot) -> String {
     if rows.iter().any(|row| row[4].ends_with('*')) {
         text.push_str("\n* manifest made here, because the archive keeps none: its digest is not that of the registry the image came from\n");
     }
-    let skipped = snapshot
-        .problems()
-        .iter()
-        .filter(|problem| problem.severity == Severity::Note)
-        .count();
-    if skipped > 0 {
-        let _ = write!(
-            text,
-            "\nPassed over {} (`--json` names them)\n",
-            count(
-                skipped,
-                "file that is no image archive",
-                "files that are no image archives"
-            )
-        );
-    }
     text
+}
+
+/// What the archives are, and what was taken from each. What is wrong with them is said besides.
+fn archives(snapshot: &Snapshot) -> String {
+    let header = ["ARCHIVE", "FORMAT", "WRITTEN BY", "IMAGES", "PROBLEMS"];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    let archives = snapshot.archives().iter();
+    for archive in archives.filter(|archive| is_archive(snapshot, archive)) {
+        let problems: Vec<Severity> = problems_of(snapshot, archive).collect();
+        let found = &archive.found;
+        rows.push(vec![
+            shown_path(archive),
+            found.format.map_or("-", Format::name).to_owned(),
+            found.writer.map_or("-", Writer::name).to_owned(),
+            found.images.len().to_string(),
+            counted(&problems),
+        ]);
+    }
+    if rows.len() == 1 {
+        return String::new();
+    }
+    table(&rows)
+}
+
+/// Whether it is an archive, or is meant to be one: other files are passed over.
+fn is_archive(snapshot: &Snapshot, archive: &Archive) -> bool {
+    archive.found.format.is_some() || problems_of(snapshot, archive).next().is_some()
+}
+
+/// How much the problems of `archive` matter that do.
+fn problems_of(snapshot: &Snapshot, archive: &Archive) -> impl Iterator<Item = Severity> {
+    let path = archive.path();
+    let problems = snapshot.problems_of(&path).map(|problem| problem.severity);
+    let problems: Vec<Severity> = problems.collect();
+    problems
+        .into_iter()
+        .filter(|severity| *severity > Severity::Note)
+}
+
+/// How many problems there are of each weight.
+fn counted(problems: &[Severity]) -> String {
+    let number = |severity: Severity| problems.iter().filter(|known| **known == severity).count();
+    let parts = [
+        (number(Severity::Error), "error", "errors"),
+        (number(Severity::Warning), "warning", "warnings"),
+    ];
+    let parts: Vec<String> = parts
+        .iter()
+        .filter(|(number, ..)| *number > 0)
+        .map(|(number, one, many)| count(*number, one, many))
+        .collect();
+    parts.join(", ")
 }
 
 fn row(name: &str, tag: String, archives: &[&Archive], image: &Image) -> Vec<String> {
@@ -152,92 +214,15 @@ fn name_of(view: &View<'_>) -> String {
     }
 }
 
-/// The images that no tag of the repository leads to.
+/// The images that no tag of the repository leads to, neither itself nor as one of its platforms.
 fn untagged<'s>(view: &View<'s>) -> Vec<&'s Image> {
-    let tagged: Vec<_> = view
-        .tags()
-        .iter()
-        .filter_map(|tag| view.resolve(tag))
-        .collect();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut known: BTreeSet<&Digest> = BTreeSet::new();
+    for image in view.tags().iter().filter_map(|tag| view.tagged(tag)) {
+        known.insert(&image.root);
+        known.extend(image.platforms.iter().map(|platform| &platform.digest));
+    }
     view.images()
         .map(|(_, image)| image)
-        .filter(|image| !tagged.contains(&&image.root) && seen.insert(&image.root))
+        .filter(|image| known.insert(&image.root))
         .collect()
-}
-
-fn json(snapshot: &Snapshot) -> Value {
-    let repositories: Vec<Value> = snapshot
-        .repositories()
-        .map(|view| repository(&view))
-        .collect();
-    let archives: Vec<Value> = snapshot.archives().iter().map(archive).collect();
-    let problems: Vec<Value> = snapshot
-        .problems()
-        .iter()
-        .map(|problem| {
-            json!({
-                "severity": problem.severity.to_string(),
-                "file": problem.file.to_string_lossy(),
-                "member": problem.member,
-                "what": problem.what,
-                "fix": problem.fix,
-            })
-        })
-        .collect();
-    json!({"repositories": repositories, "archives": archives, "problems": problems})
-}
-
-fn repository(view: &View<'_>) -> Value {
-    let key = &view.repository().key;
-    let tags: Vec<Value> = view
-        .tags_by_version()
-        .iter()
-        .filter_map(|tag| tagged(view, tag))
-        .collect();
-    let untagged: Vec<Value> = untagged(view)
-        .into_iter()
-        .map(|image| described(view, &view.holders(&image.root), image))
-        .collect();
-    json!({
-        "name": view.shown(),
-        "host": key.host.as_ref().map(ToString::to_string),
-        "path": key.path.as_str(),
-        "tags": tags,
-        "untagged": untagged,
-    })
-}
-
-fn tagged(view: &View<'_>, tag: &Tag) -> Option<Value> {
-    let mut value = described(view, &view.archives_of(tag), view.tagged(tag)?);
-    let automatic = view.automatic().filter(|_| tag.as_str() == "latest");
-    value["tag"] = json!(tag.as_str());
-    value["automatic"] = json!(automatic.map(Tag::as_str));
-    Some(value)
-}
-
-fn described(view: &View<'_>, archives: &[&Archive], image: &Image) -> Value {
-    let platforms: Vec<Value> = image
-        .platforms
-        .iter()
-        .map(|image| {
-            json!({"platform": image.platform.to_string(), "digest": image.digest.to_string(), "size": image.size})
-        })
-        .collect();
-    let archives: Vec<_> = archives
-        .iter()
-        .map(|archive| archive.path().to_string_lossy().into_owned())
-        .collect();
-    json!({
-        "digest": image.root.to_string(),
-        "mediaType": view.media_type(&image.root).map(MediaType::as_str),
-        "size": image.size,
-        "platforms": platforms,
-        "archives": archives,
-        "made": image.is_made,
-    })
-}
-
-fn archive(archive: &Arc<Archive>) -> Value {
-    json!({"path": archive.path().to_string_lossy(), "images": archive.found.images.len()})
 }
