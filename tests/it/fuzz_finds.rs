@@ -381,3 +381,24 @@ fn an_image_of_many_names() {
         &layout.tree().file(DOCKER, Value::Array(items).to_string()),
     );
 }
+
+/// Each says something about the one before it, so that only the first one's place is known at once.
+#[test]
+fn what_is_about_what_is_about_an_image() {
+    let config = empty_config();
+    let mut subject = Value::Null;
+    let mut layout = Layout::new().blob(config.clone());
+    for number in 0..9_000 {
+        let manifest = manifest_with(&config, &json!({"n": number, "subject": subject}));
+        let root = Descriptor::new(MANIFEST, &manifest);
+        subject =
+            json!({"mediaType": MANIFEST, "digest": manifest.digest, "size": manifest.bytes.len()});
+        let root = if number == 0 {
+            root.annotation(IMAGE_NAME, NAME)
+        } else {
+            root
+        };
+        layout = layout.described(root).blob(manifest);
+    }
+    check_time("subjects", &layout.tree());
+}
