@@ -128,7 +128,20 @@ impl Digest {
             .collect()
     }
 
-    fn value(&self) -> &[u8] {
+    /// The digest by `algorithm` whose value is `value`.
+    ///
+    /// # Panics
+    /// If the length is not the algorithm's.
+    pub fn from_value(algorithm: Algorithm, value: &[u8]) -> Self {
+        const LENGTH: &str = "a value is as long as its algorithm makes it";
+        Self(match algorithm {
+            Algorithm::Sha256 => Value::Sha256(value.try_into().expect(LENGTH)),
+            Algorithm::Sha512 => Value::Sha512(Box::new(value.try_into().expect(LENGTH))),
+        })
+    }
+
+    /// The bytes of the value: 32 or 64.
+    pub fn value(&self) -> &[u8] {
         match &self.0 {
             Value::Sha256(value) => value,
             Value::Sha512(value) => value.as_slice(),

@@ -93,14 +93,14 @@ impl BlobMap {
     /// Whether any archive claims to hold `digest` in a length of `size` bytes.
     pub fn contains(&self, digest: &Digest, size: u64) -> bool {
         self.copies(digest)
-            .any(|located| located.copy.claim().len() == size)
+            .any(|located| located.copy.len() == size)
     }
 
     fn located(&self, entry: Entry, digest: &Digest) -> Option<Located<'_>> {
         let (archive, source) = &self.sources[entry.source as usize];
         let source = &archive.found.sources[*source as usize];
         let claim = entry.claim as usize;
-        (source.claims()[claim].digest == *digest).then(|| Located {
+        source.is_of(claim, digest).then(|| Located {
             copy: Copy::new(Arc::clone(source), claim),
             archive,
         })

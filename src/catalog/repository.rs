@@ -355,7 +355,7 @@ fn coalesced(name: ImageName, parts: Box<[ImageRef]>) -> Coalesced {
                 digest: document.digest.clone(),
                 size: document.size,
             },
-            platform: platform.clone(),
+            platform: (**platform).clone(),
         })
     };
     let (media_type, json) = canonical::index(parts.iter().filter_map(child).collect());

@@ -293,7 +293,7 @@ impl<'s> View<'s> {
         others.sort_by_key(|located| !located.archive.found.refers_to(digest));
         let copies = given
             .chain(others.into_iter().map(|located| located.copy))
-            .filter(|copy| copy.claim().len() == size);
+            .filter(|copy| copy.len() == size);
         Some((copies.collect(), size))
     }
 
