@@ -68,8 +68,9 @@ fn check_sources(found: &Found, bytes: &[u8]) {
         assert_eq!(claim.len(), stored.len() as u64);
         match &claim.place {
             Place::Memory(_) => assert!(claim.digest.matches(stored), "what was made is wrong"),
-            Place::Document(document) => extents.push((document.offset, document.length)),
-            Place::Extent { offset, length } => extents.push((*offset, *length)),
+            Place::Document { offset, length } | Place::Extent { offset, length } => {
+                extents.push((*offset, *length));
+            }
         }
     }
     check_disjoint(extents);
@@ -78,8 +79,9 @@ fn check_sources(found: &Found, bytes: &[u8]) {
 fn stored<'b>(place: &'b Place, bytes: &'b [u8]) -> &'b [u8] {
     match place {
         Place::Memory(made) => made,
-        Place::Document(document) => part(bytes, document.offset, document.length),
-        Place::Extent { offset, length } => part(bytes, *offset, *length),
+        Place::Document { offset, length } | Place::Extent { offset, length } => {
+            part(bytes, *offset, *length)
+        }
     }
 }
 
@@ -103,7 +105,7 @@ fn check_disjoint(mut extents: Vec<(u64, u64)>) {
 fn check_positions(found: &Found) {
     for place in 0..positions(found) {
         let digest = found.digest(place);
-        let first = found.position(digest).expect("it has a position");
+        let first = found.position(&digest).expect("it has a position");
         assert!(first <= place);
         assert_eq!(found.digest(first), digest);
         assert_eq!(

@@ -157,7 +157,7 @@ fn check_canonical(manifest: &Manifest) {
         panic!("it is an image");
     };
     let expected = std::iter::once(&config).chain(layers.iter().map(|layer| &layer.blob));
-    for (found, expected) in std::iter::once(&made_config)
+    for (found, expected) in std::iter::once(&*made_config)
         .chain(&made_layers)
         .zip(expected)
     {
