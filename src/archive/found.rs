@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::names::ImageName;
 use super::pending::Unhashed;
 use super::writer::{Format, Writer};
-use crate::content::{Claim, Copy, Source};
+use crate::content::{Copy, Source};
 use crate::digest::Digest;
 use crate::oci::media_type::Kind;
 use crate::oci::{MediaType, Platform};
@@ -83,7 +83,7 @@ pub struct Image {
 #[derive(Clone, Debug)]
 pub struct PlatformImage {
     /// The platform.
-    pub platform: Platform,
+    pub platform: Arc<Platform>,
     /// The manifest for it.
     pub digest: Digest,
     /// Length in bytes of its configuration and layers.
@@ -147,10 +147,10 @@ impl Found {
     /// The position of `digest`, if the archive holds it or refers to it.
     pub fn position(&self, digest: &Digest) -> Option<u32> {
         let held = match &self.places {
-            None => self.sources.first()?.find(digest),
+            None => self.sources.first().and_then(|source| source.find(digest)),
             Some(places) => {
-                let at = places.partition_point(|place| self.claim(*place).digest < *digest);
-                (self.claim(*places.get(at)?).digest == *digest).then_some(at)
+                let at = places.partition_point(|place| self.digest_of(*place) < *digest);
+                (self.digest_of(*places.get(at)?) == *digest).then_some(at)
             }
         };
         let position = held.or_else(|| {
@@ -169,10 +169,7 @@ impl Found {
 
     fn held(&self) -> usize {
         match &self.places {
-            None => self
-                .sources
-                .first()
-                .map_or(0, |source| source.claims().len()),
+            None => self.sources.first().map_or(0, |source| source.count()),
             Some(places) => places.len(),
         }
     }
@@ -185,8 +182,8 @@ impl Found {
         }
     }
 
-    fn claim(&self, (source, claim): (u32, u32)) -> &Claim {
-        &self.sources[source as usize].claims()[claim as usize]
+    fn digest_of(&self, (source, claim): (u32, u32)) -> Digest {
+        self.sources[source as usize].claim(claim as usize).digest
     }
 
     /// What the archive does not hold at `position`; `None` if it does hold it.
@@ -197,10 +194,10 @@ impl Found {
     }
 
     /// The digest at `position`.
-    pub fn digest(&self, position: u32) -> &Digest {
+    pub fn digest(&self, position: u32) -> Digest {
         match self.lacking_at(position) {
-            Some(lacking) => &lacking.digest,
-            None => &self.claim(self.place(position)).digest,
+            Some(lacking) => lacking.digest.clone(),
+            None => self.digest_of(self.place(position)),
         }
     }
 
@@ -208,7 +205,10 @@ impl Found {
     pub fn size(&self, position: u32) -> u64 {
         match self.lacking_at(position) {
             Some(lacking) => lacking.size,
-            None => self.claim(self.place(position)).len(),
+            None => {
+                let (source, claim) = self.place(position);
+                self.sources[source as usize].length(claim as usize)
+            }
         }
     }
 
@@ -218,7 +218,9 @@ impl Found {
         let held = u32::try_from(self.held()).unwrap_or(u32::MAX);
         (position..held)
             .map(|position| self.place(position))
-            .take_while(move |place| self.claim(*place).digest == *digest)
+            .take_while(move |(source, claim)| {
+                self.sources[*source as usize].is_of(*claim as usize, &digest)
+            })
             .map(|(source, claim)| {
                 Copy::new(Arc::clone(&self.sources[source as usize]), claim as usize)
             })
@@ -250,8 +252,9 @@ impl Found {
             reached.extend_from_slice(&document.references);
             if document.is_index() {
                 let children = document.references.iter();
-                pending
-                    .extend(children.filter_map(|child| self.document_number(self.digest(*child))));
+                pending.extend(
+                    children.filter_map(|child| self.document_number(&self.digest(*child))),
+                );
             }
         }
         reached.sort_unstable();

@@ -33,6 +33,15 @@ const MAX_EMBEDDED: usize = 4 << 20;
 /// small archive can list a large index very often.
 pub const MAX_REACH: usize = 1_000_000;
 
+/// One of several layouts of an archive.
+#[derive(Debug, Default)]
+struct Layout {
+    /// What lies in it: what its documents refer to is had from there.
+    located: BTreeMap<Digest, Stored>,
+    /// What documents have referred to so far, in this layout and those before.
+    referred: BTreeSet<Digest>,
+}
+
 /// Everything that was found in one archive.
 #[derive(Debug)]
 pub struct Graph<'m> {
@@ -44,10 +53,8 @@ pub struct Graph<'m> {
     /// Where the bytes lie that claim a digest: the place that is used, then others.
     located: BTreeMap<Digest, Stored>,
     alternates: BTreeMap<Digest, Vec<Stored>>,
-    /// The places of the layout that is being read: what its documents refer to is had from there.
-    own: BTreeMap<Digest, Stored>,
-    /// What documents have referred to so far.
-    referred: BTreeSet<Digest>,
+    /// Where an archive has several layouts: the one that is being read.
+    layout: Option<Layout>,
     /// Names that several members have, of which one was picked by its digest.
     picked: BTreeSet<String>,
     /// Bytes that no member holds: manifests made here, and blobs embedded in manifests.
@@ -74,8 +81,7 @@ impl<'m> Graph<'m> {
             pending: BTreeSet::new(),
             located: BTreeMap::new(),
             alternates: BTreeMap::new(),
-            own: BTreeMap::new(),
-            referred: BTreeSet::new(),
+            layout: None,
             picked: BTreeSet::new(),
             memory: BTreeMap::new(),
             memory_used: 0,
@@ -92,7 +98,9 @@ impl<'m> Graph<'m> {
     /// what was found out by hashing goes before any claim.
     pub fn locate(&mut self, digest: Digest, stored: Stored) {
         let digest = self.learned.get(stored).cloned().unwrap_or(digest);
-        self.own.entry(digest.clone()).or_insert(stored);
+        if let Some(layout) = &mut self.layout {
+            layout.located.entry(digest.clone()).or_insert(stored);
+        }
         match self.located.get(&digest) {
             None => {
                 self.located.insert(digest, stored);
@@ -107,16 +115,20 @@ impl<'m> Graph<'m> {
         }
     }
 
-    /// Begins with another layout of the archive.
+    /// Begins with another of the layouts of an archive that has several.
     pub fn start_layout(&mut self) {
-        self.own.clear();
+        self.layout.get_or_insert_default().located.clear();
     }
 
     /// Uses the place of this layout for what one of its documents refers to, unless those of another one were first:
     /// what lies in one layout says nothing about the others.
     fn use_own(&mut self, digest: &Digest) {
-        let is_first = self.referred.insert(digest.clone());
-        let (Some(own), Some(used)) = (self.own.get(digest), self.located.get_mut(digest)) else {
+        let Some(layout) = &mut self.layout else {
+            return;
+        };
+        let is_first = layout.referred.insert(digest.clone());
+        let (Some(own), Some(used)) = (layout.located.get(digest), self.located.get_mut(digest))
+        else {
             return;
         };
         if is_first && own != used {
@@ -328,12 +340,16 @@ impl<'m> Graph<'m> {
     fn take_embedded(&mut self, manifest: &Manifest, name: &str, problems: &mut Problems) {
         let mut total = 0;
         for descriptor in manifest.descriptors() {
-            let (Some(data), Ok(digest)) = (&descriptor.data, descriptor.digest()) else {
+            let Some(data) = &descriptor.data else {
                 continue;
             };
-            if self.is_here(&digest) {
+            let Some(digest) = descriptor
+                .digest()
+                .ok()
+                .filter(|digest| !self.is_here(digest))
+            else {
                 continue;
-            }
+            };
             total += data.len();
             let taken = if total > MAX_EMBEDDED {
                 Err(Fault::TooMany {

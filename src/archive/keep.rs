@@ -12,7 +12,7 @@ use super::names::{ImageName, Repository};
 use super::node::{Node, NodeBody, Reference};
 use super::pending::Unhashed;
 use super::problem::{Fault, Problems};
-use crate::content::{self, Claim, Place, Source};
+use crate::content::{Claim, Place, Source};
 use crate::digest::Digest;
 use crate::oci::Platform;
 
@@ -53,6 +53,15 @@ fn cap_reach(
     named: &mut BTreeMap<Digest, BTreeSet<ImageName>>,
     problems: &mut Problems,
 ) {
+    // Most archives are far below it, whatever reaches what.
+    let references: usize = graph
+        .nodes()
+        .map(|(_, node)| node.references().count())
+        .sum();
+    let given: usize = named.values().map(BTreeSet::len).sum();
+    if (references + graph.nodes().count()).saturating_mul(given) <= MAX_REACH {
+        return;
+    }
     let mut total = 0;
     named.retain(|root, names| {
         if total > MAX_REACH {
@@ -82,7 +91,10 @@ fn sources(graph: &Graph<'_>) -> Box<[Arc<Source>]> {
     for (digest, stored) in located {
         let Stored { offset, size, .. } = stored;
         let place = if graph.is_document(digest) {
-            Place::Document(Box::new(content::Document::new(offset, size)))
+            Place::Document {
+                offset,
+                length: size,
+            }
         } else {
             Place::Extent {
                 offset,
@@ -98,7 +110,7 @@ fn sources(graph: &Graph<'_>) -> Box<[Arc<Source>]> {
     // What no member holds is as good as its archive: it counts as part of the first file.
     let in_memory = in_memory.iter().map(|(digest, bytes)| Claim {
         digest: digest.clone(),
-        place: Place::Memory(Box::new(bytes.clone())),
+        place: Place::Memory(bytes.clone()),
     });
     for claim in in_memory {
         claims.entry(0).or_default().push(claim);
@@ -120,17 +132,13 @@ fn pending(graph: &Graph<'_>) -> Box<[Unhashed]> {
 
 /// Source and claim of everything in `sources`, sorted by digest.
 fn places(sources: &[Arc<Source>]) -> Box<[(u32, u32)]> {
-    let mut places: Vec<(u32, u32)> = (0..)
-        .zip(sources)
-        .flat_map(|(number, source)| {
-            (0..)
-                .zip(source.claims())
-                .map(move |(claim, _)| (number, claim))
-        })
-        .collect();
-    places
-        .sort_by_key(|(source, claim)| &sources[*source as usize].claims()[*claim as usize].digest);
-    places.into()
+    let claims = (0..).zip(sources).flat_map(|(source, file)| {
+        let claims = (0..).zip(file.claims());
+        claims.map(move |(number, claim)| (claim.digest, (source, number)))
+    });
+    let mut places: Vec<(Digest, (u32, u32))> = claims.collect();
+    places.sort();
+    places.into_iter().map(|(_, place)| place).collect()
 }
 
 /// What documents refer to and the archive does not hold. Where they disagree about what it is, it is missed.
@@ -209,7 +217,7 @@ fn platforms(graph: &Graph<'_>, root: &Digest) -> (Vec<PlatformImage>, Option<Ti
                 if let Some(platform) = platform.filter(|platform| platform.is_real()) {
                     let sizes = node.references().map(|blob| blob.size);
                     images.push(PlatformImage {
-                        platform: platform.clone(),
+                        platform: platform.shared(),
                         digest: digest.clone(),
                         size: sizes.fold(0, u64::saturating_add),
                     });

@@ -17,7 +17,7 @@ pub struct BlobMap {
     entries: Box<[Entry]>,
 }
 
-/// Sorted by the digest's prefix.
+/// Sorted by the digest's prefix, then by where it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
     prefix: u64,
@@ -36,28 +36,24 @@ pub struct Located<'m> {
 
 impl BlobMap {
     /// This map without the archives that are not `kept` and with those that are `added`: one pass, no sorting of
-    /// what is there.
+    /// what is there. Sources are in the order of their archives, so that nothing depends on which of them came first.
     pub fn updated(&self, kept: impl Fn(&Arc<Archive>) -> bool, added: &[Arc<Archive>]) -> Self {
-        let mut sources = Vec::new();
+        let mut merged = Merged::default();
         let mut numbers = Vec::with_capacity(self.sources.len());
+        let mut added = added.iter().peekable();
         for source in &self.sources {
-            numbers.push(kept(&source.0).then_some(to_u32(sources.len())));
-            if kept(&source.0) {
-                sources.push(source.clone());
+            if !kept(&source.0) {
+                numbers.push(None);
+                continue;
             }
-        }
-        let mut new = Vec::new();
-        for archive in added {
-            for (number, source) in (0..).zip(&archive.found.sources) {
-                let slot = to_u32(sources.len());
-                sources.push((Arc::clone(archive), number));
-                new.extend((0..).zip(source.claims()).map(|(claim, known)| Entry {
-                    prefix: known.digest.prefix(),
-                    source: slot,
-                    claim,
-                }));
+            while let Some(earlier) = added.next_if(|added| added.order(&source.0).is_lt()) {
+                merged.add(earlier);
             }
+            numbers.push(Some(to_u32(merged.sources.len())));
+            merged.sources.push(source.clone());
         }
+        added.for_each(|archive| merged.add(archive));
+        let Merged { sources, mut new } = merged;
         new.sort_unstable();
         let old = self.entries.iter().filter_map(|entry| {
             Some(Entry {
@@ -71,7 +67,7 @@ impl BlobMap {
         }
     }
 
-    /// Every copy of `digest`, in no order that matters.
+    /// Every copy of `digest`, in the order of their archives.
     pub fn copies<'m>(&'m self, digest: &Digest) -> impl Iterator<Item = Located<'m>> {
         let entries = self.entries_of(digest).iter();
         entries.filter_map(move |entry| self.located(*entry, digest))
@@ -93,26 +89,49 @@ impl BlobMap {
     /// Whether any archive claims to hold `digest` in a length of `size` bytes.
     pub fn contains(&self, digest: &Digest, size: u64) -> bool {
         self.copies(digest)
-            .any(|located| located.copy.claim().len() == size)
+            .any(|located| located.copy.len() == size)
     }
 
     fn located(&self, entry: Entry, digest: &Digest) -> Option<Located<'_>> {
         let (archive, source) = &self.sources[entry.source as usize];
         let source = &archive.found.sources[*source as usize];
         let claim = entry.claim as usize;
-        (source.claims()[claim].digest == *digest).then(|| Located {
+        source.is_of(claim, digest).then(|| Located {
             copy: Copy::new(Arc::clone(source), claim),
             archive,
         })
     }
 }
 
-/// Two sorted sequences as one; the numbers of `new` sources are all greater than those of old ones.
+/// The sources of a map in the making.
+#[derive(Default)]
+struct Merged {
+    sources: Vec<(Arc<Archive>, u32)>,
+    /// What was not in the map before.
+    new: Vec<Entry>,
+}
+
+impl Merged {
+    fn add(&mut self, archive: &Arc<Archive>) {
+        for (number, source) in (0..).zip(&archive.found.sources) {
+            let slot = to_u32(self.sources.len());
+            self.sources.push((Arc::clone(archive), number));
+            self.new
+                .extend((0..).zip(source.claims()).map(|(claim, known)| Entry {
+                    prefix: known.digest.prefix(),
+                    source: slot,
+                    claim,
+                }));
+        }
+    }
+}
+
+/// Two sorted sequences as one.
 fn merge(old: impl Iterator<Item = Entry>, new: Vec<Entry>, expected: usize) -> Box<[Entry]> {
     let mut merged = Vec::with_capacity(expected + new.len());
     let mut new = new.into_iter().peekable();
     for entry in old {
-        while let Some(earlier) = new.next_if(|new| new.prefix < entry.prefix) {
+        while let Some(earlier) = new.next_if(|new| *new < entry) {
             merged.push(earlier);
         }
         merged.push(entry);

@@ -7,16 +7,17 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use crate::archive::{Found, Image};
+use jiff::Timestamp;
+
+use crate::archive::{Found, Image, Role};
+use crate::digest::Digest;
 use crate::oci::{Platform, version};
 
 /// One of the images that claim a tag; all that are given together have different digests.
 #[derive(Debug)]
 pub struct Candidate<'a> {
-    /// The image.
-    pub image: &'a Image,
-    /// The archive that it lies in.
-    pub found: &'a Found,
+    /// The image as each archive that it lies in has it, at least one: they may lack different parts of it.
+    pub copies: Vec<(&'a Image, &'a Found)>,
     /// The name of that file, or the greatest where several hold the image.
     pub file_name: String,
 }
@@ -50,34 +51,63 @@ enum Kind {
 }
 
 impl Candidate<'_> {
+    fn root(&self) -> &Digest {
+        &self.copies[0].0.root
+    }
+
     fn kind(&self) -> Kind {
-        let is_index = self
-            .found
-            .document(&self.image.root)
+        let (_, found) = self.copies[0];
+        let is_index = found
+            .document(self.root())
             .is_some_and(super::Document::is_index);
-        match (is_index, &*self.image.platforms) {
-            (true, [_, ..]) => Kind::Index,
-            (false, [single]) => Kind::Single(single.platform.normalized()),
+        match (is_index, self.platforms().next()) {
+            (true, Some(_)) => Kind::Index,
+            (true, None) if self.is_sparse() => Kind::Index,
+            (false, Some(single)) => Kind::Single(single.normalized()),
             _ => Kind::Other,
         }
     }
 
+    fn platforms(&self) -> impl Iterator<Item = &Platform> {
+        let images = self.copies.iter().flat_map(|(image, _)| &image.platforms);
+        images.map(|image| &*image.platform)
+    }
+
+    /// Whether an archive lacks manifests of it, so that its platforms are not known.
+    fn is_sparse(&self) -> bool {
+        let is_manifest = |found: &Found, position| {
+            let lacking = found.lacking_at(position);
+            lacking.is_some_and(|lacking| lacking.role == Role::Manifest)
+        };
+        self.copies.iter().any(|(image, found)| {
+            let mut reach = found.reach([&image.root]).into_iter();
+            reach.any(|position| is_manifest(found, position))
+        })
+    }
+
     fn holds(&self, other: &Self) -> bool {
-        let reach = self.found.reach([&self.image.root]);
-        self.found
-            .position(&other.image.root)
-            .is_some_and(|position| reach.binary_search(&position).is_ok())
+        self.copies.iter().any(|(image, found)| {
+            let reach = found.reach([&image.root]);
+            found
+                .position(other.root())
+                .is_some_and(|position| reach.binary_search(&position).is_ok())
+        })
     }
 
     fn has_platform(&self, platform: &Platform) -> bool {
-        let mut platforms = self.image.platforms.iter();
-        platforms.any(|image| image.platform.normalized() == *platform)
+        self.platforms()
+            .any(|known| known.normalized() == *platform)
+    }
+
+    fn created(&self) -> Option<Timestamp> {
+        let images = self.copies.iter();
+        images.filter_map(|(image, _)| image.created).max()
     }
 
     fn order(&self, other: &Self) -> Ordering {
-        (self.image.created.cmp(&other.image.created))
+        (self.created().cmp(&other.created()))
             .then_with(|| version::compare_file_names(&self.file_name, &other.file_name))
-            .then_with(|| self.image.root.cmp(&other.image.root))
+            .then_with(|| self.root().cmp(other.root()))
     }
 }
 
@@ -174,3 +204,6 @@ fn beside_index(
     }
     decision
 }
+
+#[cfg(test)]
+mod tests;

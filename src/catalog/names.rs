@@ -219,6 +219,8 @@ fn rank(key: &Key) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     /// Repositories written as `host/path`, or `/path` for those without a host.
@@ -340,6 +342,144 @@ mod tests {
         assert_eq!(shown("/app"), None);
         assert_eq!(shown("h:2/x"), None);
         assert_eq!(shadowed.len(), 3);
+    }
+
+    /// Who is meant by each name, found the obvious way: a map of all names with a host in front, and one of all bare ones.
+    struct Model {
+        with_host: BTreeMap<String, usize>,
+        bare: BTreeMap<String, usize>,
+    }
+
+    impl Model {
+        /// Whoever comes first keeps a name.
+        fn of(keys: &[Key]) -> Self {
+            let mut model = Self {
+                with_host: BTreeMap::new(),
+                bare: BTreeMap::new(),
+            };
+            let hosts = || {
+                (0..)
+                    .zip(keys)
+                    .filter_map(|(n, key)| Some((n, key.host.as_ref()?, key)))
+            };
+            let exact = hosts().map(|(number, host, key)| (number, host.as_str(), key));
+            let portless = hosts().map(|(number, host, key)| (number, host.without_port(), key));
+            for (number, host, key) in exact.chain(portless) {
+                for path in Self::spellings(key) {
+                    let name = format!("{host}/{path}");
+                    model.with_host.entry(name).or_insert(number);
+                }
+            }
+            let rank = |key: &Key| match key.host.as_ref().map(Host::as_str) {
+                Some("docker.io") => 0,
+                Some("localhost") => 1,
+                Some(_) => 2,
+                None => 3,
+            };
+            let mut ranked: Vec<(usize, &Key)> = keys.iter().enumerate().collect();
+            ranked.sort_by_key(|(number, key)| (rank(key), *number));
+            for (number, key) in ranked {
+                for path in Self::spellings(key) {
+                    model.bare.entry(path.to_owned()).or_insert(number);
+                }
+            }
+            model
+        }
+
+        fn spellings(key: &Key) -> Vec<&str> {
+            let path = key.path.as_str();
+            let is_hub = key
+                .host
+                .as_ref()
+                .is_some_and(|host| host.as_str() == "docker.io");
+            match path.strip_prefix("library/") {
+                Some(word) if is_hub && !word.contains('/') => vec![word, path],
+                _ => vec![path],
+            }
+        }
+
+        fn get(&self, name: &str) -> Option<usize> {
+            self.with_host
+                .get(name)
+                .or_else(|| self.bare.get(name))
+                .copied()
+        }
+
+        /// The shortest of its names that means it.
+        fn shown(&self, keys: &[Key], number: usize) -> Option<String> {
+            let key = &keys[number];
+            let bare = Self::spellings(key).into_iter().map(str::to_owned);
+            let with_host = key
+                .host
+                .as_ref()
+                .map(|host| format!("{}/{}", host.without_port(), Self::spellings(key)[0]));
+            bare.chain(with_host)
+                .filter(|name| name.parse::<Name>().is_ok())
+                .find(|name| self.get(name) == Some(number))
+        }
+    }
+
+    const HOSTS: [&str; 9] = [
+        "",
+        "docker.io",
+        "localhost",
+        "localhost:5000",
+        "a.io",
+        "a.io:1",
+        "a.io:2",
+        "b",
+        "[::1]:5000",
+    ];
+    const PATHS: [&str; 10] = [
+        "x",
+        "library/x",
+        "library/x/y",
+        "a.io/x",
+        "docker.io/x",
+        "docker.io/library/x",
+        "localhost/x",
+        "a.io/library/x",
+        "b/x",
+        "y",
+    ];
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn names_mean_what_the_obvious_maps_say(
+            chosen in proptest::collection::btree_set((0..HOSTS.len(), 0..PATHS.len()), 0..12),
+        ) {
+            // Docker Hub has no repository of one word: `library/` is added when the name is read.
+            let is_possible = |host: &str, path: &str| host != Host::DOCKER_HUB || path.contains('/');
+            let texts: Vec<String> = chosen
+                .iter()
+                .map(|(host, path)| (HOSTS[*host], PATHS[*path]))
+                .filter(|(host, path)| is_possible(host, path))
+                .map(|(host, path)| format!("{host}/{path}"))
+                .collect();
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let keys = keys(&texts);
+            let repositories = repositories(&keys);
+            let (names, shadowed) = Names::of(&repositories);
+            let model = Model::of(&keys);
+            let asked = HOSTS.iter().flat_map(|host| PATHS.map(|path| format!("{host}/{path}")));
+            let asked = asked.chain(PATHS.map(str::to_owned));
+            let asked = asked.map(|name| name.trim_start_matches('/').to_owned());
+            for name in asked.filter(|name| name.parse::<Name>().is_ok()) {
+                proptest::prop_assert_eq!(names.get(&repositories, &name), model.get(&name), "{}", name);
+            }
+            for (number, key) in keys.iter().enumerate() {
+                let shown = names.shown(number, key).map(Cow::into_owned);
+                proptest::prop_assert_eq!(shown, model.shown(&keys, number), "{:?}", key);
+                // Whoever does not get a bare name is told, with whoever does.
+                for bare in Model::spellings(key) {
+                    let told = shadowed.iter().find(|told| told.repository == number && told.bare == bare);
+                    let taken = model.get(bare).filter(|by| *by != number);
+                    proptest::prop_assert_eq!(told.map(|told| told.by), taken, "{}", bare);
+                }
+            }
+        }
     }
 
     #[test]

@@ -266,19 +266,19 @@ impl Builder<'_> {
         let rivals = rivals(claims);
         let candidates: Vec<Candidate<'_>> =
             rivals.iter().map(|rivals| candidate(rivals)).collect();
-        let first = |number: usize| rivals[number][0];
+        let best = |number: usize| most_complete(&rivals[number]);
         let decision = coalesce::decide(&candidates);
         let name = format!("{}:{tag}", full_name(key));
         let refuses = self.options.strict && !decision.losers.is_empty();
-        problems.extend(self.told(&name, &decision, &first));
+        problems.extend(self.told(&name, &decision, &best));
         if refuses {
             return None;
         }
         Some(match decision.choice {
-            Choice::One(winner) => Target::Image(first(winner).clone()),
+            Choice::One(winner) => Target::Image(best(winner).clone()),
             Choice::Index(parts) => {
                 let parts: Box<[ImageRef]> =
-                    parts.into_iter().map(|part| first(part).clone()).collect();
+                    parts.into_iter().map(|part| best(part).clone()).collect();
                 let name = ImageName {
                     repository: key.clone(),
                     tag: Some(tag.clone()),
@@ -332,12 +332,24 @@ fn rivals<'a>(claims: &[&'a ImageRef]) -> Vec<Vec<&'a ImageRef>> {
     rivals.into_values().collect()
 }
 
+/// Of the images of one digest the one that shows the most of it, the first of several: others may lie in archives that
+/// lack manifests or configurations.
+fn most_complete<'a>(same: &[&'a ImageRef]) -> &'a ImageRef {
+    let best = |best: &'a ImageRef, image: &&'a ImageRef| {
+        let is_better = image.image().platforms.len() > best.image().platforms.len();
+        if is_better { image } else { best }
+    };
+    same.iter().fold(same[0], best)
+}
+
 /// The images of one digest as one candidate.
 fn candidate<'a>(same: &[&'a ImageRef]) -> Candidate<'a> {
     let names = same.iter().map(|image| image.archive.file_name());
+    let copies = same.iter();
     Candidate {
-        image: same[0].image(),
-        found: &same[0].archive.found,
+        copies: copies
+            .map(|image| (image.image(), &image.archive.found))
+            .collect(),
         file_name: names
             .max_by(|a, b| version::compare_file_names(a, b))
             .unwrap_or_default(),
@@ -355,7 +367,7 @@ fn coalesced(name: ImageName, parts: Box<[ImageRef]>) -> Coalesced {
                 digest: document.digest.clone(),
                 size: document.size,
             },
-            platform: platform.clone(),
+            platform: (**platform).clone(),
         })
     };
     let (media_type, json) = canonical::index(parts.iter().filter_map(child).collect());

@@ -289,11 +289,10 @@ impl<'s> View<'s> {
                 !givers.any(|(holding, _)| Arc::ptr_eq(&holding.archive, located.archive))
             })
             .collect();
-        others.sort_by(|a, b| a.archive.order(b.archive));
         others.sort_by_key(|located| !located.archive.found.refers_to(digest));
         let copies = given
             .chain(others.into_iter().map(|located| located.copy))
-            .filter(|copy| copy.claim().len() == size);
+            .filter(|copy| copy.len() == size);
         Some((copies.collect(), size))
     }
 

@@ -540,3 +540,31 @@ fn a_nameless_image_keeps_latest_beside_what_is_about_it() {
         );
     }
 }
+
+/// Where manifests disagree about the length of a layer, the archive that comes first by its path is believed, not the one
+/// that was there first.
+#[test]
+fn which_copy_counts_does_not_depend_on_what_was_served_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = b"bytes in an image";
+    let digest = Digest::sha256(bytes).to_string();
+    let image = |path: &str, tag: &str, layers: &Value| {
+        let path = folder.path().join(path);
+        Layout::at(&path).image(Some(&format!("a/b:{tag}")), "", &json!({"layers": layers}));
+        path
+    };
+    let layer = |size: usize| json!([{"digest": digest, "size": size}]);
+    let put = |path: PathBuf, bytes: &[u8]| {
+        fs::write(path.join("blobs").join(digest.replace(':', "/")), bytes).unwrap();
+    };
+    put(image("liar", "liar", &layer(1)), b"x");
+    image("other", "other", &json!([]));
+    let catalog = catalog(folder.path(), OPTIONS);
+    put(image("honest", "honest", &layer(bytes.len())), bytes);
+    catalog.refresh(Instant::now());
+    for snapshot in [catalog.snapshot().unwrap(), snapshot(folder.path())] {
+        let view = snapshot.repository(&name("a/b"), None).unwrap();
+        let content = view.blob(&digest.parse().unwrap()).unwrap();
+        assert_eq!(content.len(), bytes.len() as u64);
+    }
+}

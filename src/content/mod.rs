@@ -6,6 +6,7 @@
 //!
 //! Nothing here knows of images, of HTTP, or of the catalog.
 
+mod claims;
 mod file;
 mod open;
 mod source;
@@ -17,7 +18,7 @@ use bytes::Bytes;
 
 pub use file::{File, Identity, Location, Root};
 pub use open::{Extent, OpenError, Opened, Part};
-pub use source::{Claim, Document, Place, Source};
+pub use source::{Claim, Place, Source};
 
 /// One place where a blob can be had.
 #[derive(Clone, Debug)]
@@ -33,8 +34,18 @@ impl Copy {
     }
 
     /// What the source claims about these bytes.
-    pub fn claim(&self) -> &Claim {
-        &self.source.claims()[self.claim]
+    pub fn claim(&self) -> Claim {
+        self.source.claim(self.claim)
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> u64 {
+        self.source.length(self.claim)
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 

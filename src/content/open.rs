@@ -2,12 +2,12 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
 use super::source::Kept;
-use super::{Content, Copy, File, Piece, Place, Source};
+use super::{Claim, Content, Copy, File, Piece, Place, Source};
 
 /// Why no copy of a blob could be opened.
 ///
@@ -129,15 +129,7 @@ impl Content {
     pub fn is_in_memory(&self) -> bool {
         self.pieces.iter().all(|piece| match piece {
             Piece::Memory(_) => true,
-            Piece::Blob { copies, .. } => {
-                copies
-                    .first()
-                    .is_some_and(|copy| match &copy.claim().place {
-                        Place::Memory(_) => true,
-                        Place::Document(document) => document.kept.get().is_some(),
-                        Place::Extent { .. } => false,
-                    })
-            }
+            Piece::Blob { copies, .. } => copies.first().is_some_and(Copy::is_in_memory),
         })
     }
 }
@@ -180,27 +172,35 @@ impl Piece {
 }
 
 impl Copy {
+    fn is_in_memory(&self) -> bool {
+        match self.source.kept(self.claim) {
+            Some(kept) => kept.get().is_some(),
+            None => matches!(self.claim().place, Place::Memory(_)),
+        }
+    }
+
     fn open(&self, range: &Range<u64>, files: &mut Files) -> Result<Part, OpenError> {
-        let claim = self.claim();
-        match &claim.place {
-            Place::Memory(bytes) => Ok(Part::Memory(slice(bytes, range)?)),
-            Place::Document(document) => {
-                if let Some(kept) = document.kept.get() {
+        let Claim { digest, place } = self.claim();
+        match place {
+            Place::Memory(bytes) => Ok(Part::Memory(slice(&bytes, range)?)),
+            Place::Document { offset, length } => {
+                let kept = self.source.kept(self.claim);
+                if let Some(kept) = kept.and_then(OnceLock::get) {
                     return Ok(Part::Memory(slice(kept.bytes(), range)?));
                 }
                 let file = files.open(&self.source)?;
-                let bytes = read_whole(&file, document.offset, document.length)?;
-                if !claim.digest.matches(&bytes) {
+                let bytes = read_whole(&file, offset, length)?;
+                if !digest.matches(&bytes) {
                     return Err(OpenError::Damaged);
                 }
-                if let Some(keep) = Kept::within_budget(bytes.clone()) {
+                if let (Some(kept), Some(keep)) = (kept, Kept::within_budget(bytes.clone())) {
                     // Whoever comes second drops the same bytes.
-                    let _ = document.kept.set(keep);
+                    let _ = kept.set(keep);
                 }
                 Ok(Part::Memory(slice(&bytes, range)?))
             }
             Place::Extent { offset, length } => {
-                if range.end > *length {
+                if range.end > length {
                     return Err(OpenError::Damaged);
                 }
                 Ok(Part::Extent(Extent {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
+use super::claims::Claims;
 use super::{Identity, Location};
 use crate::digest::Digest;
 
@@ -21,18 +22,16 @@ static KEPT: AtomicUsize = AtomicUsize::new(0);
 pub struct Source {
     location: Location,
     identity: Identity,
-    claims: Box<[Claim]>,
+    claims: Claims,
 }
 
 impl Source {
     /// The file at `location`, which holds what `claims` say as long as it has `identity`.
-    pub fn new(location: Location, identity: Identity, mut claims: Vec<Claim>) -> Self {
-        // Stable: of two claims on one digest the one that was given first stays the first.
-        claims.sort_by(|a, b| a.digest.cmp(&b.digest));
+    pub fn new(location: Location, identity: Identity, claims: Vec<Claim>) -> Self {
         Self {
             location,
             identity,
-            claims: claims.into(),
+            claims: Claims::new(claims),
         }
     }
 
@@ -46,20 +45,43 @@ impl Source {
         &self.identity
     }
 
+    /// How many claims there are.
+    pub fn count(&self) -> usize {
+        self.claims.len()
+    }
+
     /// The blobs that lie in the file, sorted by digest.
-    pub fn claims(&self) -> &[Claim] {
-        &self.claims
+    pub fn claims(&self) -> impl Iterator<Item = Claim> {
+        (0..self.count()).map(|number| self.claims.get(number))
+    }
+
+    /// The claim of this number, in the order of [`Source::claims`].
+    pub fn claim(&self, number: usize) -> Claim {
+        self.claims.get(number)
+    }
+
+    /// Whether the claim of this number is on `digest`.
+    pub fn is_of(&self, number: usize, digest: &Digest) -> bool {
+        self.claims.is_of(number, digest)
+    }
+
+    /// Length in bytes of what the claim of this number is on.
+    pub fn length(&self, number: usize) -> u64 {
+        self.claims.length(number)
     }
 
     /// The number of the first claim on `digest`.
     pub fn find(&self, digest: &Digest) -> Option<usize> {
-        let at = self.claims.partition_point(|claim| claim.digest < *digest);
-        (self.claims.get(at)?.digest == *digest).then_some(at)
+        self.claims.find(digest)
+    }
+
+    pub(super) fn kept(&self, number: usize) -> Option<&OnceLock<Kept>> {
+        self.claims.kept(number)
     }
 }
 
 /// That certain bytes have a certain digest.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// The digest that the bytes are said to have.
     pub digest: Digest,
@@ -72,8 +94,7 @@ impl Claim {
     pub fn len(&self) -> u64 {
         match &self.place {
             Place::Memory(bytes) => bytes.len() as u64,
-            Place::Document(document) => document.length,
-            Place::Extent { length, .. } => *length,
+            Place::Document { length, .. } | Place::Extent { length, .. } => *length,
         }
     }
 
@@ -84,14 +105,17 @@ impl Claim {
 }
 
 /// Where the bytes of a blob are.
-///
-/// Most are extents, and a catalog holds a million of them: the others are boxed, so that they do not cost more.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// In memory: made when the archive was read, because no part of the file is these bytes.
-    Memory(Box<Bytes>),
+    Memory(Bytes),
     /// In the file, and small: hashed each time they are read, then kept while there is room.
-    Document(Box<Document>),
+    Document {
+        /// Where they begin in the file.
+        offset: u64,
+        /// How many there are.
+        length: u64,
+    },
     /// In the file, sent on the claim.
     Extent {
         /// Where they begin in the file.
@@ -99,27 +123,6 @@ pub enum Place {
         /// How many there are.
         length: u64,
     },
-}
-
-/// A small part of a file whose bytes are kept once they were asked for.
-#[derive(Debug)]
-pub struct Document {
-    /// Where it begins in the file.
-    pub offset: u64,
-    /// How many bytes it has.
-    pub length: u64,
-    pub(super) kept: OnceLock<Kept>,
-}
-
-impl Document {
-    /// The `length` bytes from `offset` on.
-    pub fn new(offset: u64, length: u64) -> Self {
-        Self {
-            offset,
-            length,
-            kept: OnceLock::new(),
-        }
-    }
 }
 
 /// Bytes that count against the budget as long as they are kept.

@@ -1,6 +1,7 @@
 //! Platforms.
 
 use std::fmt;
+use std::sync::{Arc, LazyLock};
 
 use serde::Deserialize;
 
@@ -33,7 +34,38 @@ pub struct Platform {
     pub os_features: Vec<String>,
 }
 
+/// The platforms that nearly all images are for: a catalog of many images holds each of these once.
+static USUAL: LazyLock<Vec<Arc<Platform>>> = LazyLock::new(|| {
+    let platform = |(architecture, variant): (&str, &str)| Platform {
+        os: "linux".to_owned(),
+        architecture: architecture.to_owned(),
+        variant: variant.to_owned(),
+        ..Platform::default()
+    };
+    let usual = [
+        ("amd64", ""),
+        ("arm64", ""),
+        ("arm64", "v8"),
+        ("arm", "v7"),
+        ("arm", "v6"),
+        ("arm", "v5"),
+        ("386", ""),
+        ("ppc64le", ""),
+        ("s390x", ""),
+        ("riscv64", ""),
+        ("mips64le", ""),
+        ("loong64", ""),
+    ];
+    usual.into_iter().map(platform).map(Arc::new).collect()
+});
+
 impl Platform {
+    /// The same platform, in memory that is shared if it is a usual one.
+    pub fn shared(&self) -> Arc<Self> {
+        let usual = USUAL.iter().find(|usual| ***usual == *self);
+        usual.map_or_else(|| Arc::new(self.clone()), Arc::clone)
+    }
+
     /// Whether this names a platform that something can run on. Attestations are
     /// `unknown/unknown`; artifacts have none. Without an operating system, it is Linux.
     pub fn is_real(&self) -> bool {

@@ -43,7 +43,7 @@ fn archive(name: &str) -> Blobs {
 }
 
 /// A folder with a short path: podman makes sockets in it, whose paths have a limit of 108 bytes.
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     tempfile::Builder::new()
         .prefix("po")
         .rand_bytes(4)
@@ -61,12 +61,12 @@ fn architecture() -> &'static str {
 }
 
 /// The name of an image for a client that is told the registry by its address.
-fn image(server: &Server, name: &str) -> String {
+pub(crate) fn image(server: &Server, name: &str) -> String {
     format!("{}/{name}", server.authority())
 }
 
 /// A client's command that reads no settings of the person who runs the tests.
-fn client(program: &str, home: &Path) -> Command {
+pub(crate) fn client(program: &str, home: &Path) -> Command {
     let mut command = Command::new(program);
     command.env("HOME", home);
     for name in [
@@ -81,7 +81,7 @@ fn client(program: &str, home: &Path) -> Command {
 }
 
 /// Runs it, and it must succeed.
-fn succeed(command: &mut Command) -> Finished {
+pub(crate) fn succeed(command: &mut Command) -> Finished {
     let finished = run(command, LIMIT);
     assert!(finished.success, "{command:?}:\n{}", finished.said());
     finished
@@ -238,7 +238,7 @@ fn assert_held(arrived: &Blobs, held: &Blobs) {
 }
 
 /// podman with a storage of its own that needs no daemon and no kernel module.
-fn podman(home: &Path) -> Command {
+pub(crate) fn podman(home: &Path) -> Command {
     let mut command = client("podman", home);
     command
         .arg("--root")

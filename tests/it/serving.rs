@@ -38,7 +38,7 @@ fn large(folder: &Path) -> (String, Vec<u8>) {
 }
 
 /// Waits until `holds`, for ten seconds at most.
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !holds() {
         assert!(Instant::now() < deadline, "it does not happen: {what}");
