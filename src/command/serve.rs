@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::ToSocketAddrs;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -49,6 +49,8 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
         log: log.clone(),
         address: address.clone(),
     };
+    let (wake, woken) = mpsc::sync_channel(1);
+    let waker = wake.clone();
     let listener = Box::new(move |event: &Event<'_>| {
         let Event::Published {
             snapshot,
@@ -56,10 +58,15 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
         } = event;
         let is_first = !first.send_replace(true);
         talk.published(snapshot, new_problems, is_first);
+        if snapshot.pending() > 0 {
+            // Whoever has been woken already need not be woken twice.
+            let _ = waker.try_send(());
+        }
     });
     let catalog = Arc::new(catalog(&config.catalog, listener)?);
     log.say(&address_line(&config.listen, &address, listeners.len()));
-    keep_fresh(&catalog, config.refresh).map_err(Failure::Start)?;
+    keep_fresh(&catalog, config.refresh, wake).map_err(Failure::Start)?;
+    keep_learning(&catalog, woken).map_err(Failure::Start)?;
     let server = Server { catalog, published };
     let handle = move |head| server.clone().handle(head);
     let cut = transport::serve(
@@ -170,30 +177,35 @@ fn without_body_for_head(response: Response<Opened>, operation: &Operation) -> R
     }
 }
 
-/// Scans now, and then again after each pause of `refresh`. Layers that have to be hashed are so beside that: it may take
-/// long, and a folder that changes must not wait for it.
-fn keep_fresh(catalog: &Arc<Catalog>, refresh: Duration) -> anyhow::Result<()> {
-    let (scanned, learner) = std::sync::mpsc::sync_channel(1);
-    let scanning = Arc::clone(catalog);
-    let scan = move || {
+/// Scans now, and then again after each pause of `refresh`.
+fn keep_fresh(
+    catalog: &Arc<Catalog>,
+    refresh: Duration,
+    wake: mpsc::SyncSender<()>,
+) -> anyhow::Result<()> {
+    let catalog = Arc::clone(catalog);
+    start_thread("catalog", move || {
         loop {
-            scanning.refresh(Instant::now());
-            // Whoever has been told already need not be told twice.
-            let _ = scanned.try_send(());
+            catalog.refresh(Instant::now());
+            // What could not be hashed before may be readable now.
+            let _ = wake.try_send(());
             if refresh.is_zero() {
                 return;
             }
             std::thread::sleep(refresh);
         }
-    };
-    let learning = Arc::clone(catalog);
-    let learn = move || {
-        for () in learner {
-            learning.learn();
+    })
+}
+
+/// Hashes the layers that have to be hashed, whenever woken. It may take long, and a folder that changes must not wait
+/// for it.
+fn keep_learning(catalog: &Arc<Catalog>, woken: mpsc::Receiver<()>) -> anyhow::Result<()> {
+    let catalog = Arc::clone(catalog);
+    start_thread("learner", move || {
+        for () in woken {
+            catalog.learn();
         }
-    };
-    start_thread("catalog", scan)?;
-    start_thread("learner", learn)
+    })
 }
 
 fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
