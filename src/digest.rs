@@ -200,24 +200,34 @@ fn is_grammatical(algorithm: &str, encoded: &str) -> bool {
         && encoded.bytes().all(encodable)
 }
 
+/// What each byte is as a hexadecimal digit, 0xff for what is none. Digests are read by the million. Upper-case digits are
+/// refused: one content must have one spelling.
+const DIGIT: [u8; 256] = {
+    let mut values = [0xff; 256];
+    let mut digit = 0_u8;
+    while digit < 16 {
+        values[b"0123456789abcdef"[digit as usize] as usize] = digit;
+        digit += 1;
+    }
+    values
+};
+
 fn decode<const N: usize>(hex: &str) -> Result<[u8; N], DigestError> {
-    if hex.len() != 2 * N {
+    let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
+    let mut value = [0; N];
+    if pairs.len() != N || !rest.is_empty() {
         return Err(DigestError::Malformed);
     }
-    let mut value = [0; N];
-    for (byte, pair) in value.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+    let mut seen = 0;
+    for (byte, [high, low]) in value.iter_mut().zip(pairs) {
+        let (high, low) = (DIGIT[usize::from(*high)], DIGIT[usize::from(*low)]);
+        seen |= high | low;
+        *byte = high << 4 | low & 0xf;
+    }
+    if seen == 0xff {
+        return Err(DigestError::Malformed);
     }
     Ok(value)
-}
-
-/// Upper-case digits are refused: one content must have one spelling.
-fn nibble(digit: u8) -> Result<u8, DigestError> {
-    match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
-        _ => Err(DigestError::Malformed),
-    }
 }
 
 /// Hashes bytes as they come.

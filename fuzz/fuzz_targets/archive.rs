@@ -4,13 +4,11 @@
 
 use std::alloc::System;
 use std::cell::LazyCell;
-use std::collections::BTreeMap;
 
 use cap::Cap;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
-use packageorigin::archive::{self, Candidate, Found, Image, Problems, Stamp};
+use packageorigin::archive::{self, Candidate, Found, Image, Learned, Problems, Stamp};
 use packageorigin::content::Place;
-use packageorigin::digest::Digest;
 use packageorigin_fuzz::{Scratch, archive as drawn, blocks};
 
 /// The process is ended by the allocation that would pass it.
@@ -26,13 +24,19 @@ thread_local! {
 fuzz_target!(|input: &[u8]| {
     let bytes = drawn::of(input);
     SCRATCH.with(|scratch| {
-        let (found, problems) = read(scratch, &bytes);
-        let held = check_sources(&found, &bytes);
-        check_documents(&found, &held);
-        for image in &found.images {
-            check_image(image, &found, &held);
+        let stamp = Stamp::File(*scratch.hold(&bytes).identity());
+        let location = scratch.location().clone();
+        let candidate = Candidate { location, stamp };
+        let mut learned = Learned::default();
+        let found = read(&candidate, &learned, &bytes);
+        if found.pending.is_empty() {
+            return;
         }
-        check_problems(problems);
+        for unhashed in &found.pending {
+            learned.insert(unhashed, unhashed.hash().expect("it lies in the file"));
+        }
+        let found = read(&candidate, &learned, &bytes);
+        assert!(found.pending.is_empty(), "what was hashed is pending");
     });
 });
 
@@ -44,111 +48,130 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     }
 });
 
-fn read(scratch: &Scratch, bytes: &[u8]) -> (Found, Problems) {
-    let stamp = Stamp::File(*scratch.hold(bytes).identity());
-    let location = scratch.location().clone();
-    archive::read(&Candidate { location, stamp })
+fn read(candidate: &Candidate, learned: &Learned, bytes: &[u8]) -> Found {
+    let (found, problems) = archive::read(candidate, learned);
+    check_sources(&found, bytes);
+    check_positions(&found);
+    check_documents(&found, bytes);
+    for image in &found.images {
+        check_image(image, &found);
+    }
+    check_problems(problems);
+    found
 }
 
-/// What the archive holds as each digest: the length, and whether it is known to be that.
-type Held = BTreeMap<Digest, (u64, bool)>;
-
-/// Every claim lies within the file, no two overlap but where they are the same, and what is known is right.
-fn check_sources(found: &Found, bytes: &[u8]) -> Held {
-    let claims = || found.sources.iter().flat_map(|source| source.claims());
-    let mut held = Held::new();
-    for claim in claims() {
-        if let Place::Memory(made) = &claim.place {
-            assert!(
-                claim.digest.matches(made),
-                "what was made is not {}",
-                claim.digest
-            );
-            held.insert(claim.digest.clone(), (claim.len(), true));
-        }
-    }
+/// Every claim lies within the file, and no two overlap but where they are the same.
+fn check_sources(found: &Found, bytes: &[u8]) {
     let mut extents = Vec::new();
-    for claim in claims() {
-        let (Place::Document { offset, length, .. } | Place::Extent { offset, length }) =
-            claim.place
-        else {
-            continue;
-        };
-        let stored = part(bytes, offset, length);
-        extents.push((offset, length));
-        // Known: bytes that claim to be what was made here pass for a document, whatever they are.
-        if held.contains_key(&claim.digest) {
-            continue;
+    for claim in found.sources.iter().flat_map(|source| source.claims()) {
+        let stored = stored(&claim.place, bytes);
+        assert_eq!(claim.len(), stored.len() as u64);
+        match &claim.place {
+            Place::Memory(_) => assert!(claim.digest.matches(stored), "what was made is wrong"),
+            Place::Document { offset, length } | Place::Extent { offset, length } => {
+                extents.push((*offset, *length));
+            }
         }
-        let is_document = matches!(claim.place, Place::Document { .. });
-        assert!(
-            !is_document || claim.digest.matches(stored),
-            "a document is not {}",
-            claim.digest
-        );
-        held.insert(claim.digest.clone(), (length, is_document));
     }
     check_disjoint(extents);
-    held
+}
+
+fn stored<'b>(place: &'b Place, bytes: &'b [u8]) -> &'b [u8] {
+    match place {
+        Place::Memory(made) => made,
+        Place::Document { offset, length } | Place::Extent { offset, length } => {
+            part(bytes, *offset, *length)
+        }
+    }
 }
 
 fn part(bytes: &[u8], offset: u64, length: u64) -> &[u8] {
     let end = offset.checked_add(length).expect("a claim ends somewhere");
-    let range = usize::try_from(offset).unwrap()..usize::try_from(end).unwrap();
-    bytes.get(range).expect("a claim lies within the file")
+    let place = |at| usize::try_from(at).expect("memory has room for the file");
+    bytes
+        .get(place(offset)..place(end))
+        .expect("a claim lies within the file")
 }
 
 fn check_disjoint(mut extents: Vec<(u64, u64)>) {
     extents.sort_unstable();
     extents.dedup();
-    for pair in extents.windows(2) {
-        let [(offset, length), (next, _)] = pair else {
-            continue;
-        };
-        assert!(offset + length <= *next, "two claims overlap");
+    for (first, second) in extents.iter().zip(extents.iter().skip(1)) {
+        assert!(first.0 + first.1 <= second.0, "two claims overlap");
     }
 }
 
-/// Documents are in order, and each is held in the length that it is said to have.
-fn check_documents(found: &Found, held: &Held) {
+/// What is held or lacking is found by its digest, and nothing is both.
+fn check_positions(found: &Found) {
+    for place in 0..positions(found) {
+        let digest = found.digest(place);
+        let first = found.position(&digest).expect("it has a position");
+        assert!(first <= place);
+        assert_eq!(found.digest(first), digest);
+        assert_eq!(
+            found.lacking_at(first).is_some(),
+            found.lacking_at(place).is_some()
+        );
+        assert_eq!(
+            found.copies(place).next().is_none(),
+            found.lacking_at(place).is_some()
+        );
+    }
+}
+
+fn positions(found: &Found) -> u32 {
+    u32::try_from(found.positions()).expect("a small archive")
+}
+
+/// Documents are in order, the first copy of each was hashed, and they refer to what has a position.
+fn check_documents(found: &Found, bytes: &[u8]) {
     assert!(found.documents.is_sorted_by(|a, b| a.digest < b.digest));
     for document in &found.documents {
-        // Known: a document is forgotten if all others that refer to it tell another length.
-        let Some((length, is_known)) = held.get(&document.digest) else {
-            continue;
-        };
-        assert!(is_known, "a document was not hashed");
-        assert_eq!(*length, document.size);
+        let digest = &document.digest;
+        let position = found.position(digest).expect("a document has a position");
+        let copy = found.copies(position).next().expect("a document is held");
+        assert!(
+            digest.matches(stored(&copy.claim().place, bytes)),
+            "a document is not {digest}"
+        );
+        assert_eq!(found.size(position), document.size);
         assert!(document.media_type.kind().is_some());
+        assert!(document.references.is_sorted_by(|a, b| a < b));
+        assert!(
+            document
+                .references
+                .iter()
+                .all(|place| *place < positions(found))
+        );
     }
+    let referring = found.referring();
+    assert!(
+        referring
+            .into_iter()
+            .all(|(_, document)| document.referrer.is_some())
+    );
 }
 
-fn check_image(image: &Image, found: &Found, held: &Held) {
+fn check_image(image: &Image, found: &Found) {
     assert!(
         found.document(&image.root).is_some(),
         "an image is no document"
     );
     assert!(!image.names.is_empty(), "an image has no name");
-    assert!(image.reach.is_sorted_by(|a, b| a < b));
-    assert!(
-        image
-            .reach
-            .iter()
-            .all(|place| (*place as usize) < found.digests.len())
-    );
-    assert!(
-        image.reaches(
-            found
-                .position(&image.root)
-                .expect("an image reaches itself")
-        )
-    );
+    let reached = found.reach([&image.root]);
+    let root = found
+        .position(&image.root)
+        .expect("an image has a position");
+    assert!(reached.contains(&root), "an image does not reach itself");
     for platform in &image.platforms {
         assert!(found.document(&platform.digest).is_some());
-    }
-    for absent in image.absent.manifests.iter().chain(&image.absent.blobs) {
-        assert!(!held.contains_key(absent), "{absent} is here");
-        assert!(image.reaches(found.position(absent).expect("it is reached")));
+        let place = found
+            .position(&platform.digest)
+            .expect("a platform has a position");
+        assert!(
+            reached.contains(&place),
+            "an image does not reach its platform"
+        );
     }
 }
 

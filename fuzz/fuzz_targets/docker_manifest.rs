@@ -6,7 +6,7 @@ use std::cell::LazyCell;
 
 use libfuzzer_sys::fuzz_target;
 use packageorigin::archive::Problems;
-use packageorigin::archive::docker::{self, Config, Item};
+use packageorigin::archive::docker::{self, Config, Item, Kind, MAX_ITEMS};
 use packageorigin::archive::members::Members;
 use packageorigin_fuzz::{Scratch, blocks, json};
 use serde_json::Value;
@@ -31,24 +31,22 @@ fn members(scratch: &Scratch, bytes: &[u8]) -> Members {
 }
 
 fn check(members: &Members, bytes: &[u8]) {
-    let is_manifest = docker::is_manifest(members, NAME);
+    let kind = docker::kind_of_manifest(members, NAME);
     let Ok(items) = docker::items(members, NAME) else {
         return;
     };
     let white = bytes.iter().take_while(|byte| byte.is_ascii_whitespace());
     assert!(
-        is_manifest || white.count() >= 64,
+        items.is_empty() || kind == Some(Kind::Array) || white.count() >= 64,
         "it has items and is no list of images"
     );
     // What another reader of JSON makes of the same bytes.
     let Some(values) = json::elements(bytes) else {
         return;
     };
-    assert_eq!(items.len(), values.len());
+    assert_eq!(items.len(), values.len().min(MAX_ITEMS + 1));
     for (item, value) in items.iter().zip(values) {
-        if let Ok(item) = item
-            && !json::is_list_of_fields(&value)
-        {
+        if let Ok(item) = item {
             check_item(item, &value);
             // Nothing but this document is there, so whatever it names is missing or no configuration.
             let _ = Config::read(members, "", &item.config);
@@ -61,4 +59,7 @@ fn check_item(item: &Item, value: &Value) {
     assert_eq!(value["Config"], item.config.as_str());
     let tags = value["RepoTags"].as_array().map_or(&[][..], Vec::as_slice);
     assert_eq!(tags, item.repo_tags);
+    let layers = value["Layers"].as_array().map_or(&[][..], Vec::as_slice);
+    assert_eq!(layers, item.layers);
+    let _ = item.has_sources_by_digest(&item.layers);
 }

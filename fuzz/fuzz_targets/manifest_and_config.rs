@@ -90,9 +90,6 @@ fn check_descriptors(read: &[Descriptor], values: &Value) {
 }
 
 fn check_descriptor(descriptor: &Descriptor, value: &Value) {
-    if json::is_list_of_fields(value) {
-        return;
-    }
     assert_eq!(value["digest"], descriptor.digest.as_str());
     assert_eq!(value["size"], descriptor.size);
 }
@@ -160,7 +157,7 @@ fn check_canonical(manifest: &Manifest) {
         panic!("it is an image");
     };
     let expected = std::iter::once(&config).chain(layers.iter().map(|layer| &layer.blob));
-    for (found, expected) in std::iter::once(&made_config)
+    for (found, expected) in std::iter::once(&*made_config)
         .chain(&made_layers)
         .zip(expected)
     {
@@ -188,7 +185,6 @@ fn check_config(config: &ImageConfig, bytes: &[u8]) {
         config.platform.architecture
     );
     match config.diff_ids() {
-        Some(_) if json::is_list_of_fields(&document["rootfs"]) => {}
         Some(read) => {
             let written = document["rootfs"]["diff_ids"].as_array();
             assert_eq!(read, written.map_or(&[][..], Vec::as_slice));

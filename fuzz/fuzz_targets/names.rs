@@ -40,6 +40,9 @@ fn check_parts(text: &str) {
     if let Ok(tag) = text.parse::<Tag>() {
         assert_eq!(tag.as_str(), text);
         check_tag(&tag);
+        if let Some(subject) = names::fallback_subject(&tag) {
+            assert_eq!(subject.to_string(), text.replacen('-', ":", 1));
+        }
     }
     if let Ok(host) = text.parse::<Host>() {
         check_host(&host);
@@ -63,6 +66,7 @@ fn check_digest(text: &str) {
         let digest = Digest::of(algorithm, text.as_bytes());
         assert!(digest.matches(text.as_bytes()));
         assert_eq!(digest.to_string().parse().as_ref(), Ok(&digest));
+        check_tags_about(&digest);
         if let Ok(digest) = Digest::from_hex(algorithm, text) {
             assert_eq!(digest.to_string(), format!("{}:{text}", algorithm.name()));
         }
@@ -88,23 +92,42 @@ fn check_full(text: &str) {
 
 /// A name that is made from a path is a name, and is the name of that name's path.
 fn check_path(path: &Path) {
-    let Some(ImageName { repository, tag }) = names::from_path(path) else {
+    if let Some(synced) = names::from_synced_path(path) {
+        let ImageName { repository, tag } = synced.name;
+        assert_eq!(synced.is_pinned, tag.is_none());
+        check_host(&repository.host.expect("a synced path begins with a host"));
+        check_name(&repository.path);
+    }
+    let Some(made) = names::from_path(path) else {
         return;
     };
+    let ImageName { repository, tag } = made.name;
     assert_eq!(repository.host, None);
     check_name(&repository.path);
     if let Some(tag) = tag {
         check_tag(&tag);
     }
-    let text = path.to_str().expect("a path with a name is a text");
-    if !names::is_archive_name(repository.path.as_str()) {
-        let again = names::from_path(Path::new(repository.path.as_str()));
-        assert_eq!(
-            again.map(|again| again.repository),
-            Some(repository),
-            "{text}"
-        );
+    let text = repository.path.as_str();
+    if !names::is_archive_name(text) {
+        let again = names::from_path(Path::new(text)).map(|again| again.name.repository);
+        assert_eq!(again.as_ref(), Some(&repository), "{}", path.display());
     }
+}
+
+/// A tag that names a digest gives that digest, and only then.
+fn check_tags_about(digest: &Digest) {
+    let tag = names::tag_about(digest, "sig").map(|tag| tag.as_str().replace(".sig", ""));
+    let plain = tag.and_then(|tag| tag.parse().ok());
+    let is_short = digest.algorithm() == Algorithm::Sha256;
+    assert_eq!(
+        plain.is_some(),
+        is_short,
+        "a tag has room for a short digest only"
+    );
+    assert_eq!(
+        plain.and_then(|tag| names::fallback_subject(&tag)),
+        is_short.then(|| digest.clone())
+    );
 }
 
 /// Whatever an archive says can be shown on one line and moves no cursor.

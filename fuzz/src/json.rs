@@ -4,10 +4,11 @@ use serde_json::Value;
 
 /// The document, unless it has one of the keys that `serde_json` keeps for itself.
 pub fn value(bytes: &[u8]) -> Option<Value> {
-    const RESERVED: &[u8] = b"$serde_json::private::";
-    let is_reserved = bytes.windows(RESERVED.len()).any(|part| part == RESERVED);
-    (!is_reserved)
-        .then(|| serde_json::from_slice(bytes).ok())
+    const RESERVED: &str = "$serde_json::private::";
+    // As the product does: what is no UTF-8 is replaced.
+    let text = String::from_utf8_lossy(bytes);
+    (!text.contains(RESERVED))
+        .then(|| serde_json::from_str(&text).ok())
         .flatten()
 }
 
@@ -22,9 +23,4 @@ pub fn elements(bytes: &[u8]) -> Option<Vec<Value>> {
 /// Whether the object `document` has `key`, and not as `null`.
 pub fn has(document: &Value, key: &str) -> bool {
     document.get(key).is_some_and(|value| !value.is_null())
-}
-
-/// Known: a list of its fields in their order is taken as an object, where only objects should be.
-pub fn is_list_of_fields(value: &Value) -> bool {
-    value.is_array()
 }

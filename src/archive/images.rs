@@ -31,9 +31,12 @@ pub fn find(
     let mut evidence = Evidence::default();
     let mut entries = Vec::new();
     for root in &roots {
+        if roots.len() > 1 {
+            graph.blobs.start_layout();
+        }
         entries.extend(root.read(members, &mut graph, &mut evidence, problems));
     }
-    for name in graph.ambiguous() {
+    for name in graph.blobs.ambiguous() {
         problems.add_in(name, &Fault::Duplicate);
     }
     graph.forget_damaged();
@@ -129,7 +132,6 @@ impl Root {
         evidence: &mut Evidence,
         problems: &mut Problems,
     ) -> Vec<Entry> {
-        graph.start_layout();
         let prefix = &self.prefix;
         match self.layout {
             Some(Blobs::InFolder) => evidence.see(Sign::Layout),

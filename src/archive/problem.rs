@@ -8,7 +8,7 @@ use crate::oci::manifest::ManifestError;
 use crate::oci::reference::ReferenceError;
 
 /// How much a problem matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::EnumIter)]
 pub enum Severity {
     /// Nothing is wrong: a file was passed over, and this is why.
     Note,
@@ -105,7 +105,7 @@ impl fmt::Display for Printable<'_> {
 }
 
 /// Everything that can be wrong with a file, an archive, or what several of them say together.
-#[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
+#[derive(Debug, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Fault {
     /// The system refuses to read it.

@@ -8,7 +8,7 @@ use super::names::{self, COSIGN_KIND, HAULER_KIND};
 use crate::oci::{Descriptor, ImageConfig};
 
 /// How an archive describes its images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumIter)]
 pub enum Format {
     /// `manifest.json` as an array, as `docker save` invented it.
     DockerArchive,
@@ -33,7 +33,7 @@ impl Format {
 }
 
 /// A tool, or a family of tools whose archives look the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::EnumIter)]
 pub enum Writer {
     /// Docker before 25, crane's legacy format, `rules_docker`, nix' `buildImage`.
     Docker,

@@ -4,11 +4,8 @@
 
 mod elf;
 
-use std::env;
-use std::fs;
-use std::path::{Path, PathBuf};
-
 use crate::fixture::{IMAGE_NAME, Image, Index, Layer, Layout, Node as _, REF_NAME, Tar};
+use crate::generated;
 
 const CONFORMANCE: &str = "packageorigin/oci-distribution-conformance";
 const HELLO: &str = "docker.io/library/hello:1.0.0";
@@ -102,20 +99,6 @@ fn hello_image(platform: &str, program: &[u8]) -> Image {
         .entrypoint(&["/hello"])
 }
 
-/// Compares a file with what it should be, or writes it if the environment says so.
-fn check(name: &str, expected: &[u8]) {
-    let path = folder().join(name);
-    if env::var_os("UPDATE").is_some() {
-        fs::create_dir_all(folder()).expect("a folder");
-        fs::write(&path, expected).expect("a file");
-    }
-    let present = fs::read(&path).unwrap_or_default();
-    assert!(
-        present == expected,
-        "examples/{name} is not what is made; `UPDATE=1 cargo test examples` rewrites it"
-    );
-}
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
+fn check(name: &str, made: &[u8]) {
+    generated::check(&format!("examples/{name}"), made, "examples");
 }

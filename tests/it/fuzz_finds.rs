@@ -1,6 +1,7 @@
 //! What fuzzing found: each find as a fixture of its own.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -16,6 +17,10 @@ const INDEX: &str = "index.json";
 const DOCKER: &str = "manifest.json";
 /// How much memory the server may have used at most, whatever it is given.
 const MEMORY: u64 = 64 << 20;
+/// How long an archive may take until all is served, whatever is in it.
+const START: Duration = Duration::from_secs(10);
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
 /// A server of one archive, and its folder.
 struct Served {
@@ -233,7 +238,7 @@ fn long_lists_in_a_configuration() {
 /// A manifest with as many layers or annotations as fit.
 #[test]
 fn long_lists_in_manifests() {
-    let config = Blob::new(r#"{"os":"linux","architecture":"amd64","rootfs":{"diff_ids":[]}}"#);
+    let config = empty_config();
     let layers = json!(vec![json!({"digest": "", "size": 0}); (3 << 20) / 24]);
     Served::new(&image_with(&config, &json!({"layers": layers}))).check_memory("layers");
     let annotations: serde_json::Map<_, _> = (0..(3 << 20) / 14)
@@ -246,25 +251,154 @@ fn long_lists_in_manifests() {
 
 /// A layout of one image with this configuration; its manifest has `fields` besides.
 fn image_with(config: &Blob, fields: &Value) -> Tree {
-    let media_type = "application/vnd.oci.image.manifest.v1+json";
-    let mut manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": media_type,
-        "config": {
-            "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": config.digest,
-            "size": config.bytes.len(),
-        },
-        "layers": [],
-    });
-    for (key, value) in fields.as_object().expect("fields") {
-        manifest[key] = value.clone();
-    }
-    let manifest = Blob::new(manifest.to_string());
-    let root = Descriptor::new(media_type, &manifest).annotation(IMAGE_NAME, NAME);
+    let manifest = manifest_with(config, fields);
+    let root = Descriptor::new(MANIFEST, &manifest).annotation(IMAGE_NAME, NAME);
     Layout::new()
         .described(root)
         .blob(manifest)
         .blob(config.clone())
         .tree()
+}
+
+/// A manifest with this configuration, no layers, and `fields` besides or instead.
+fn manifest_with(config: &Blob, fields: &Value) -> Blob {
+    let mut manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": {"mediaType": CONFIG, "digest": config.digest, "size": config.bytes.len()},
+        "layers": [],
+    });
+    for (key, value) in fields.as_object().expect("fields") {
+        manifest[key] = value.clone();
+    }
+    Blob::new(manifest.to_string())
+}
+
+/// The configuration of an image without layers.
+fn empty_config() -> Blob {
+    Blob::new(r#"{"os":"linux","architecture":"amd64","rootfs":{"diff_ids":[]}}"#)
+}
+
+/// A text with as many short annotations as are read of one document.
+fn annotations() -> String {
+    let all: Vec<String> = (0..9_900)
+        .map(|number| format!(r#""{number}":"""#))
+        .collect();
+    format!("{{{}}}", all.join(","))
+}
+
+/// No list is too long, and there are many of them.
+#[test]
+fn many_lists_in_one_document() {
+    let empty = || Tree::default().file("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
+    let layers = r#""a","#.repeat(9_900);
+    let item = format!(r#"{{"Config":"","Layers":[{layers}"a"]}},"#);
+    let items = repeated("[", &item, "0]", 18 << 20);
+    Served::new(&empty().file(DOCKER, items)).check_memory(DOCKER);
+    let entry = format!(
+        r#"{{"digest":"","size":0,"annotations":{}}},"#,
+        annotations()
+    );
+    let index = repeated(r#"{"manifests":["#, &entry, "0]}", 16 << 20);
+    Served::new(&empty().file(INDEX, index)).check_memory(INDEX);
+}
+
+/// No document has too much of anything, and there are many of them.
+#[test]
+fn many_lists_in_many_documents() {
+    let config = empty_config();
+    let annotations: Value = serde_json::from_str(&annotations()).expect("JSON");
+    let subject = json!({"digest": config.digest, "size": 1});
+    let layout = (0..150).fold(Layout::new().blob(config.clone()), |layout, number| {
+        let fields = json!({"n": number, "annotations": annotations, "subject": subject});
+        let manifest = manifest_with(&config, &fields);
+        let root = Descriptor::new(MANIFEST, &manifest);
+        layout.described(root).blob(manifest)
+    });
+    Served::new(&layout.tree()).check_memory("annotations");
+
+    let layout = (0..500).fold(Layout::new(), |layout, number| {
+        let front = format!(
+            r#"{{"os":"linux","architecture":"amd64","n":{number},"rootfs":{{"diff_ids":["#
+        );
+        let config = Blob::new(repeated(&front, r#""","#, r#"""]}}"#, 9_900 * 3));
+        let manifest = manifest_with(&config, &json!({}));
+        let root = Descriptor::new(MANIFEST, &manifest);
+        layout.described(root).blob(manifest).blob(config)
+    });
+    Served::new(&layout.tree()).check_memory("diff IDs");
+}
+
+fn check_time(what: &str, tree: &Tree) {
+    let began = Instant::now();
+    let _served = Served::new(tree);
+    assert!(began.elapsed() < START, "{what}: {:?}", began.elapsed());
+}
+
+/// Thousands of images share one configuration, and no stored manifest fits.
+#[test]
+fn a_configuration_that_all_images_share() {
+    let config = empty_config();
+    let layer = json!({"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": format!("sha256:{}", "1".repeat(64)), "size": 5});
+    let count = 6_000;
+    let layout = (0..count).fold(Layout::new().blob(config.clone()), |layout, number| {
+        let manifest = manifest_with(&config, &json!({"n": number, "layers": [layer]}));
+        let root = Descriptor::new(MANIFEST, &manifest);
+        layout.described(root).blob(manifest)
+    });
+    let items: Vec<Value> = (0..count)
+        .map(|number| json!({"Config": blob_path(&config.digest), "RepoTags": [format!("acme/app:{number}")], "Layers": []}))
+        .collect();
+    check_time(
+        "images",
+        &layout.tree().file(DOCKER, Value::Array(items).to_string()),
+    );
+}
+
+/// An image that `index.json` names very often, and `manifest.json` otherwise and even more often.
+#[test]
+fn an_image_of_many_names() {
+    let config = empty_config();
+    let manifest = manifest_with(&config, &json!({}));
+    let root = Descriptor::new(MANIFEST, &manifest);
+    let layout = Layout::new().blob(config.clone()).blob(manifest);
+    let layout = (0..9_000).fold(layout, |layout, number| {
+        layout.described(
+            root.clone()
+                .annotation(IMAGE_NAME, &format!("acme/other:{number}")),
+        )
+    });
+    let items: Vec<Value> = (0..150)
+        .map(|item| {
+            let tags: Vec<String> = (0..1_000)
+                .map(|tag| format!("acme/app:{item}-{tag}"))
+                .collect();
+            json!({"Config": blob_path(&config.digest), "RepoTags": tags, "Layers": []})
+        })
+        .collect();
+    check_time(
+        "names",
+        &layout.tree().file(DOCKER, Value::Array(items).to_string()),
+    );
+}
+
+/// Each says something about the one before it, so that only the first one's place is known at once.
+#[test]
+fn what_is_about_what_is_about_an_image() {
+    let config = empty_config();
+    let mut subject = Value::Null;
+    let mut layout = Layout::new().blob(config.clone());
+    for number in 0..9_000 {
+        let manifest = manifest_with(&config, &json!({"n": number, "subject": subject}));
+        let root = Descriptor::new(MANIFEST, &manifest);
+        subject =
+            json!({"mediaType": MANIFEST, "digest": manifest.digest, "size": manifest.bytes.len()});
+        let root = if number == 0 {
+            root.annotation(IMAGE_NAME, NAME)
+        } else {
+            root
+        };
+        layout = layout.described(root).blob(manifest);
+    }
+    check_time("subjects", &layout.tree());
 }

@@ -1,11 +1,12 @@
 //! What `list --json` says of a folder.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::needs::run;
+use crate::needs::{Finished, run};
 use crate::server::{binary, command};
 
 /// How long it may take: layers that have to be hashed are waited for.
@@ -22,11 +23,7 @@ impl Listing {
     ///
     /// If the command fails: whatever is wrong with a file is no failure.
     pub(crate) fn of(packages: &Path) -> Self {
-        let done = run(
-            command(binary()).args(["list", "--json"]).arg(packages),
-            LIMIT,
-        );
-        assert!(done.success, "{}", done.said());
+        let done = list_in(Path::new("."), [OsStr::new("--json"), packages.as_os_str()]);
         Self(serde_json::from_str(&done.stdout).expect("JSON"))
     }
 
@@ -71,6 +68,22 @@ impl Listing {
     pub(crate) fn archives(&self) -> &[Value] {
         list(&self.0["archives"])
     }
+}
+
+/// Runs `list` with these arguments in `folder`.
+///
+/// # Panics
+///
+/// If the command fails.
+pub(crate) fn list_in<A: AsRef<OsStr>>(
+    folder: &Path,
+    arguments: impl IntoIterator<Item = A>,
+) -> Finished {
+    let mut command = command(binary());
+    command.arg("list").args(arguments).current_dir(folder);
+    let done = run(&mut command, LIMIT);
+    assert!(done.success, "{}", done.said());
+    done
 }
 
 /// An array.

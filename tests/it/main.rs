@@ -5,6 +5,7 @@
 
 mod daemons;
 mod fixture;
+mod generated;
 mod listing;
 mod needs;
 mod packages;
@@ -20,6 +21,10 @@ mod examples;
 mod fresh;
 mod fuzz_finds;
 mod hybrids;
+mod list_golden;
+mod list_page;
+mod list_schema;
+mod list_table;
 mod pasted;
 mod pending;
 mod properties;

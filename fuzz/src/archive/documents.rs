@@ -134,8 +134,7 @@ impl Draft<'_> {
     /// A long document: one piece, very often.
     pub(super) fn large_document(&mut self) -> Result<Vec<u8>> {
         let [front, piece, back] = self.input.choose(&REPEATED)?;
-        // Known: longer ones take a hundred times their length in memory.
-        let length = usize::from(self.input.arbitrary::<u8>()?) << 9;
+        let length = usize::from(self.input.arbitrary::<u8>()?) << 11;
         Ok([front, &*piece.repeat(length / piece.len()), back]
             .concat()
             .into_bytes())
@@ -154,7 +153,7 @@ impl Draft<'_> {
         if !self.one_in(32)? {
             return Ok(values);
         }
-        let times = usize::from(self.input.arbitrary::<u8>()?);
+        let times = usize::from(self.input.arbitrary::<u8>()? / 4);
         Ok(values
             .iter()
             .cycle()

@@ -2,39 +2,19 @@
 //!
 //! `UPDATE=1 cargo test names_page` rewrites the tables; otherwise the test fails where they differ.
 
-use std::env;
 use std::fmt::Write as _;
-use std::fs;
-use std::path::Path;
 
 use super::forms::{FORMS, Form};
 use super::{Row, Served, docker, folders, layouts};
+use crate::generated;
 
 /// How many images of one file the table shows.
 const SHOWN: usize = 5;
 
 #[test]
 fn names_page_is_what_is_made() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/names.md");
-    let present = fs::read_to_string(&path).expect("docs/reference/names.md");
-    let made = put(&present, "tools", &tools());
-    let made = put(&made, "forms", &forms());
-    if env::var_os("UPDATE").is_some() {
-        fs::write(&path, &made).expect("a file");
-    } else {
-        assert!(
-            present == made,
-            "docs/reference/names.md is not what is made; `UPDATE=1 cargo test names_page` rewrites it"
-        );
-    }
-}
-
-/// The page with another table between the marks of that name.
-fn put(page: &str, name: &str, table: &str) -> String {
-    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
-    let (before, rest) = page.split_once(&begin).expect("the mark of its begin");
-    let (_, after) = rest.split_once(&end).expect("the mark of its end");
-    format!("{before}{begin}\n{table}\n{end}{after}")
+    let sections = [("tools", tools()), ("forms", forms())];
+    generated::check_page("docs/reference/names.md", &sections, "names_page");
 }
 
 fn tools() -> String {
