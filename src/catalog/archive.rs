@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::archive::{self, Candidate, Fault, Found, Learned, Problem, Problems};
 
@@ -59,15 +59,14 @@ impl Archive {
             .unwrap_or_default()
     }
 
+    /// The number of its root, and where it lies there. A file may lie in several roots: each is an archive of its own.
+    pub(super) fn place(&self) -> (usize, &Path) {
+        (self.root, self.candidate.location.relative())
+    }
+
     /// The order of archives: by root, then by path.
     pub(super) fn order(&self, other: &Self) -> Ordering {
-        let key = |archive: &Self| archive.root;
-        key(self).cmp(&key(other)).then_with(|| {
-            self.candidate
-                .location
-                .relative()
-                .cmp(other.candidate.location.relative())
-        })
+        self.place().cmp(&other.place())
     }
 
     /// Whether this was read of what `candidate` is now.

@@ -17,7 +17,7 @@ mod scan;
 mod snapshot;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -219,15 +219,15 @@ fn learn_all(pending: &[Arc<Archive>]) -> Vec<(Arc<Archive>, Learned)> {
 
 /// The archives at `candidates`, in their order; those that did not change are kept from `known`.
 fn read_changed(candidates: Vec<(usize, Candidate)>, known: &[Arc<Archive>]) -> Vec<Arc<Archive>> {
-    let known: HashMap<PathBuf, &Arc<Archive>> = known
+    let known: HashMap<(usize, &Path), &Arc<Archive>> = known
         .iter()
-        .map(|archive| (archive.path(), archive))
+        .map(|archive| (archive.place(), archive))
         .collect();
     let before: Vec<Option<&Arc<Archive>>> = candidates
         .iter()
-        .map(|(_, candidate)| {
+        .map(|(root, candidate)| {
             known
-                .get(&candidate.location.path())
+                .get(&(*root, candidate.location.relative()))
                 .copied()
                 .filter(|archive| archive.is_of(candidate))
         })

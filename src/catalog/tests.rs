@@ -1,7 +1,7 @@
 //! Snapshots of small folders that are made and changed by hand.
 
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -378,6 +378,20 @@ fn a_refresh_reads_only_what_changed_and_publishes_only_then() {
     fs::remove_dir_all(&changed).unwrap();
     catalog.refresh(Instant::now());
     assert_eq!(tags(&catalog.snapshot().unwrap(), "a/changed", None), None);
+}
+
+#[test]
+fn a_file_in_two_roots_is_read_once_for_each() {
+    let folder = tempfile::tempdir().unwrap();
+    Layout::at(&folder.path().join("inner/app")).image(Some("a/b:1"), "", &json!({}));
+    let roots = [folder.path().to_owned(), folder.path().join("inner")];
+    let roots = roots.into_iter().map(Root::new).collect();
+    let catalog = Catalog::new(roots, OPTIONS, Box::new(|_| ()));
+    catalog.refresh(Instant::now());
+    let before = catalog.snapshot().unwrap();
+    assert_eq!(before.archives().len(), 2);
+    catalog.refresh(Instant::now());
+    assert!(Arc::ptr_eq(&before, &catalog.snapshot().unwrap()));
 }
 
 #[test]

@@ -91,7 +91,9 @@ fn check_completed(
             manifest.status == 200 && is_served(&server, part)
         });
         assert!(!lacks(&packages), "{:?}", packages.list().problems());
-        names.iter().for_each(|name| packages.remove(name));
+        for name in names {
+            packages.remove(name);
+        }
         eventually("it is not complete any more", || {
             let digest = part.digest();
             server

@@ -6,13 +6,15 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use serde_json::{Value, json};
+
 use crate::fixture::{
-    DockerArchive, Image, Index, Layer, Layout, Naming, Node, Packing, Tree, blob_path,
+    Custom, DockerArchive, Image, Index, Layer, Layout, Naming, Node, Packing, Tree, blob_path,
 };
 use crate::packages::Packages;
 
 /// How many archives there are.
-pub(super) const POOL: usize = 22;
+pub(super) const POOL: usize = 23;
 
 /// Hosts to ask for.
 pub(super) const HOSTS: [&str; 4] = ["docker.io", "ghcr.io", "example.com", "example.com:5000"];
@@ -65,8 +67,8 @@ impl Shelf {
     /// Puts an archive there, in place of another version of it.
     pub(super) fn put(&self, which: usize, is_second: bool) {
         self.remove(which);
-        let (name, content) = archive(which, is_second);
-        match content {
+        let (name, version) = ARCHIVES[which];
+        match version(is_second) {
             Content::File(bytes) => self.packages.put(name, bytes),
             Content::Folder(tree) => self.packages.put_folder(name, &tree),
         }
@@ -76,7 +78,7 @@ impl Shelf {
     }
 
     pub(super) fn remove(&self, which: usize) {
-        let (name, _) = archive(which, false);
+        let (name, _) = ARCHIVES[which];
         if self.path().join(name).exists() {
             self.packages.remove(name);
         }
@@ -156,153 +158,158 @@ fn without(layout: &Layout, part: &impl Node) -> Content {
     Content::File(tree.tar(&Packing::SORTED))
 }
 
-/// Where an archive lies and what is in it. The first versions make sense together; the second ones are other images of the
-/// same names.
-fn archive(which: usize, is_second: bool) -> (&'static str, Content) {
-    let newer = |platform: &str| image("newer", platform, 25);
-    let pick = |first: Image, platform: &str| if is_second { newer(platform) } else { first };
-    let amd = pick(amd64(), "linux/amd64");
-    match which {
-        0 => (
-            "one/amd64.tar",
-            docker(Naming::Docker20, &[(&amd, "app:1")]),
-        ),
-        1 => (
-            "one/arm64.tar",
-            docker(
-                Naming::Skopeo,
-                &[(&pick(arm64(), "linux/arm64"), "docker.io/library/app:1")],
-            ),
-        ),
-        2 => ("two/amd64.tar", docker(Naming::Hybrid, &[(&amd, "app:1")])),
-        3 => (
-            "two/index.tar",
-            layout(
-                &Index::new().with(&amd).with(&arm64()),
-                "docker.io/library/app:2",
-            ),
-        ),
-        4 => (
-            "one/rival.tar",
-            layout(
-                &pick(image("rival", "linux/amd64", 21), "linux/s390x"),
-                "app:1",
-            ),
-        ),
-        5 => (
-            "one/sparse.tar",
-            without(
-                &Layout::new().named(&inner(), "example.com/app:2"),
-                &s390x(),
-            ),
-        ),
-        6 => (
-            "two/half.tar",
-            without(
-                &Layout::new().named(&inner(), "example.com/app:2"),
-                &amd64(),
-            ),
-        ),
-        7 => (
-            "two/s390x.tar",
-            layout(&pick(s390x(), "linux/s390x"), "example.com:5000/app:s390x"),
-        ),
-        8 => {
-            let outer = Index::new().with(&inner()).with(&arm64());
-            let layout = Layout::new().named(&outer, "localhost/nested:1");
-            (
-                "one/nested.tar",
-                if is_second {
-                    Content::File(layout.tar())
-                } else {
-                    without(&layout, &inner())
-                },
-            )
-        }
-        9 => (
-            "one/signed.tar",
-            Content::File(
-                Layout::new()
-                    .named(&amd, "ghcr.io/library/app:1")
-                    .entry(&signature(&amd), &[])
-                    .tar(),
-            ),
-        ),
-        10 => ("two/signature.tar", layout(&signature(&amd64()), "app:sig")),
-        11 => (
-            "one/team/app",
-            Content::Folder(Layout::new().named(&amd, "1").named(&arm64(), "2").tree()),
-        ),
-        12 => (
-            "two/team/app.tar",
-            layout(&pick(arm64(), "linux/amd64"), "1"),
-        ),
-        13 => (
-            "one/nameless.tar",
-            Content::File(Layout::new().entry(&amd, &[]).tar()),
-        ),
-        14 => (
-            "two/nameless.tar",
-            Content::File(
-                Layout::new()
-                    .entry(&pick(arm64(), "linux/arm64"), &[])
-                    .tar(),
-            ),
-        ),
-        15 => {
-            let layout = Layout::new().named(&amd64(), "quay.io/app:1.0");
-            let layer = Layer::files(&[("text", b"amd64")]).blob();
-            let tree = layout.tree();
-            let path = blob_path(&layer.digest);
-            let tree = if is_second {
-                tree.corrupt(&path)
-            } else {
-                tree.remove(&path)
-            };
-            ("one/damaged.tar", Content::File(tree.tar(&Packing::SORTED)))
-        }
-        16 => (
-            "one/ghcr.io/library/app",
-            Content::Folder(Layout::new().named(&amd, "bare").tree()),
-        ),
-        17 => (
-            "two/bad.tar",
-            Content::File(if is_second {
-                Vec::new()
-            } else {
-                b"no tar".into()
-            }),
-        ),
-        18 => {
-            let tag = format!("ghcr.io/library/app:{}", amd64().digest().replace(':', "-"));
-            let list = Index::new().with(&signature(&amd64()));
-            ("two/fallback.tar", layout(&list, &tag))
-        }
-        19 => {
-            let gzip = Layer::files(&[("text", b"gzip")]).gzip();
-            let image = pick(arm64(), "linux/amd64").layers([gzip]);
-            (
-                "two/pending.tar",
-                docker(
-                    Naming::Legacy,
-                    &[(&image, "app:gzip"), (&amd64(), "app:1.1+x")],
-                ),
-            )
-        }
-        20 => (
-            "one/many.tar",
-            docker(
-                Naming::Docker20,
-                &[
-                    (&amd, "team/app:1"),
-                    (&arm64(), "team/app:1"),
-                    (&s390x(), "ghcr.io/team/app:3"),
-                ],
-            ),
-        ),
-        _ => (
-            "two/artifact.tar",
-            layout(&signature(&inner()), "docker.io/library/app:1"),
-        ),
+/// An image of this platform under the name that the archive has else for another one.
+fn newer(platform: &str) -> Image {
+    image("newer", platform, 25)
+}
+
+fn amd64_or_newer(is_second: bool) -> Image {
+    if is_second {
+        newer("linux/amd64")
+    } else {
+        amd64()
     }
 }
+
+/// Of the second version the platform is one that other archives have.
+fn arm64_or_newer(is_second: bool) -> Image {
+    if is_second {
+        newer("linux/amd64")
+    } else {
+        arm64()
+    }
+}
+
+/// Says that a layer of others has one byte, and has one instead of it.
+fn liar() -> Content {
+    let image = arm64();
+    let layer = image.layers[1].blob();
+    let mut lie: Value = serde_json::from_slice(&image.manifest().bytes).expect("JSON");
+    lie["layers"][1]["size"] = json!(1);
+    let kept = image.blobs().into_iter().skip(1);
+    let kept = kept.filter(|blob| blob.digest != layer.digest);
+    let lie = Custom::new(&image.descriptor().media_type, &lie).holding(kept);
+    let tree = Layout::new()
+        .named(&lie, "docker.io/library/app:liar")
+        .tree();
+    let tree = tree.file(&blob_path(&layer.digest), "x");
+    Content::File(tree.tar(&Packing::SORTED))
+}
+
+/// Where an archive lies, and each of its two versions: the first ones make sense together, the second ones are other images
+/// of the same names.
+type Archive = (&'static str, fn(bool) -> Content);
+
+const ARCHIVES: [Archive; POOL] = [
+    ("one/amd64.tar", |second| {
+        docker(Naming::Docker20, &[(&amd64_or_newer(second), "app:1")])
+    }),
+    ("one/arm64.tar", |second| {
+        docker(
+            Naming::Skopeo,
+            &[(&arm64_or_newer(second), "docker.io/library/app:1")],
+        )
+    }),
+    ("two/amd64.tar", |second| {
+        docker(Naming::Hybrid, &[(&amd64_or_newer(second), "app:1")])
+    }),
+    ("two/index.tar", |second| {
+        let index = Index::new().with(&amd64_or_newer(second)).with(&arm64());
+        layout(&index, "docker.io/library/app:1")
+    }),
+    ("one/rival.tar", |second| {
+        let platform = if second { "linux/s390x" } else { "linux/amd64" };
+        layout(&image("rival", platform, 21), "app:1")
+    }),
+    ("one/sparse.tar", |_| {
+        without(
+            &Layout::new().named(&inner(), "example.com/app:2"),
+            &s390x(),
+        )
+    }),
+    ("two/half.tar", |_| {
+        without(
+            &Layout::new().named(&inner(), "example.com/app:2"),
+            &amd64(),
+        )
+    }),
+    ("two/s390x.tar", |second| {
+        let image = if second {
+            newer("linux/s390x")
+        } else {
+            s390x()
+        };
+        layout(&image, "example.com:5000/app:s390x")
+    }),
+    ("one/nested.tar", |second| {
+        let outer = Index::new().with(&inner()).with(&arm64());
+        let layout = Layout::new().named(&outer, "localhost/nested:1");
+        if second {
+            Content::File(layout.tar())
+        } else {
+            without(&layout, &inner())
+        }
+    }),
+    ("one/signed.tar", |second| {
+        let image = amd64_or_newer(second);
+        let layout = Layout::new().named(&image, "ghcr.io/library/app:1");
+        Content::File(layout.entry(&signature(&image), &[]).tar())
+    }),
+    ("two/signature.tar", |_| {
+        layout(&signature(&amd64()), "app:sig")
+    }),
+    ("one/team/app", |second| {
+        let layout = Layout::new()
+            .named(&amd64_or_newer(second), "1")
+            .named(&arm64(), "2");
+        Content::Folder(layout.tree())
+    }),
+    ("two/team/app.tar", |second| {
+        layout(&arm64_or_newer(second), "1")
+    }),
+    ("one/nameless.tar", |second| {
+        Content::File(Layout::new().entry(&amd64_or_newer(second), &[]).tar())
+    }),
+    ("two/nameless.tar", |second| {
+        Content::File(Layout::new().entry(&arm64_or_newer(second), &[]).tar())
+    }),
+    ("one/damaged.tar", |second| {
+        let tree = Layout::new().named(&amd64(), "quay.io/app:1.0").tree();
+        let path = blob_path(&amd64().layers[1].blob().digest);
+        let tree = if second {
+            tree.replace(&path, "short")
+        } else {
+            tree.remove(&path)
+        };
+        Content::File(tree.tar(&Packing::SORTED))
+    }),
+    ("one/ghcr.io/library/app", |second| {
+        Content::Folder(Layout::new().named(&amd64_or_newer(second), "bare").tree())
+    }),
+    ("two/bad.tar", |second| {
+        Content::File(if second { Vec::new() } else { b"no tar".into() })
+    }),
+    ("two/fallback.tar", |_| {
+        let tag = amd64().digest().replace(':', "-");
+        let list = Index::new().with(&signature(&amd64()));
+        layout(&list, &format!("ghcr.io/library/app:{tag}"))
+    }),
+    ("two/pending.tar", |second| {
+        let gzip = Layer::files(&[("text", b"gzip")]).gzip();
+        let image = arm64_or_newer(second).layers([gzip]);
+        docker(
+            Naming::Legacy,
+            &[(&image, "app:gzip"), (&amd64(), "app:1.1+x")],
+        )
+    }),
+    ("one/many.tar", |second| {
+        let names = ["team/app:1", "team/app:1", "ghcr.io/team/app:3"];
+        let images = [amd64_or_newer(second), arm64(), s390x()];
+        let items: Vec<_> = images.iter().zip(names).collect();
+        docker(Naming::Docker20, &items)
+    }),
+    ("two/artifact.tar", |_| {
+        layout(&signature(&inner()), "docker.io/library/app:1")
+    }),
+    ("one/liar.tar", |_| liar()),
+];
