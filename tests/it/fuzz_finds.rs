@@ -402,3 +402,47 @@ fn what_is_about_what_is_about_an_image() {
     }
     check_time("subjects", &layout.tree());
 }
+
+/// A document that is read for each of its names.
+#[test]
+fn a_document_of_many_names() {
+    let config = empty_config();
+    let manifest = manifest_with(&config, &json!({}));
+    let root = Descriptor::new(MANIFEST, &manifest).annotation(IMAGE_NAME, NAME);
+    let layout = (0..9_000).fold(Layout::new(), |layout, _| layout.described(root.clone()));
+    let layout = layout.blob(manifest).blob(config.clone()).tree();
+    let tree = (0..100).fold(layout, |tree, number| {
+        tree.symlink(&format!("{number}/{INDEX}"), &format!("../{INDEX}"))
+            .symlink(&format!("{number}/oci-layout"), "../oci-layout")
+    });
+    Served::new(&tree).check_memory(INDEX);
+
+    let item = json!({"Config": "config", "RepoTags": ["acme/app:1"], "Layers": []});
+    let items = Value::Array(vec![item; 9_000]).to_string();
+    let docker = Tree::default()
+        .file("config", config.bytes.clone())
+        .file(DOCKER, items);
+    let tree = (0..100).fold(docker, |tree, number| {
+        tree.symlink(&format!("{number}/{DOCKER}"), &format!("../{DOCKER}"))
+            .symlink(&format!("{number}/config"), "../config")
+    });
+    Served::new(&tree).check_memory(DOCKER);
+}
+
+/// A large configuration that is hashed for each of its names.
+#[test]
+fn a_configuration_of_many_names() {
+    let config = json!({"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": []}, "x": "x".repeat(7 << 20)});
+    let count = 3_000;
+    let docker = Tree::default().file("config", config.to_string());
+    let tree = (0..count).fold(docker, |tree, number| {
+        tree.symlink(&format!("{number}"), "config")
+    });
+    let items: Vec<Value> = (0..count)
+        .map(|number| json!({"Config": number.to_string(), "RepoTags": ["acme/app:1"], "Layers": []}))
+        .collect();
+    check_time(
+        "one configuration",
+        &tree.file(DOCKER, Value::Array(items).to_string()),
+    );
+}
