@@ -32,7 +32,7 @@ pub fn locate_blobs(
         if let Some(hex) = hex
             && let Ok(digest) = Digest::from_hex(Algorithm::Sha256, hex)
         {
-            graph.locate_member(digest, name, problems);
+            graph.blobs.locate_member(digest, name, problems);
         }
     }
 }

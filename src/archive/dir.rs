@@ -28,7 +28,7 @@ pub fn read(
 ) -> Option<Entry> {
     for name in members.names(prefix) {
         if let Some(digest) = digest_of_name(&name[prefix.len()..]) {
-            graph.locate_member(digest, name, problems);
+            graph.blobs.locate_member(digest, name, problems);
         }
     }
     let name = format!("{prefix}{MANIFEST}");
@@ -53,7 +53,7 @@ fn locate_root(members: &Members, name: &str, graph: &mut Graph<'_>) -> Result<D
     let bytes = members.read(stored, super::graph::MAX_MANIFEST)?;
     let digest = Digest::sha256(&bytes);
     let descriptor = Descriptor::new(&digest, stored.size, None);
-    graph.locate(digest, stored);
+    graph.blobs.locate(digest, stored);
     Ok(descriptor)
 }
 

@@ -198,9 +198,9 @@ impl Image<'_> {
             return Err(pending);
         }
         for (layer, stored) in &layers {
-            graph.locate(layer.blob.digest.clone(), *stored);
+            graph.blobs.locate(layer.blob.digest.clone(), *stored);
         }
-        graph.locate(config.digest.clone(), config.stored);
+        graph.blobs.locate(config.digest.clone(), config.stored);
         let blob = canonical::Blob {
             digest: config.digest.clone(),
             size: config.stored.size,
@@ -259,7 +259,7 @@ impl Layer<'_> {
         };
         let digest = match self.claimed(packing)? {
             Some(digest) => digest,
-            None => graph.learn(stored).ok_or(Fault::PendingLayer)?,
+            None => graph.blobs.learn(stored).ok_or(Fault::PendingLayer)?,
         };
         let size = stored.size;
         let blob = canonical::Blob { digest, size };

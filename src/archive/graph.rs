@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
-use super::members::{Members, Stored};
+use super::blobs::{Blobs, check_size};
+use super::members::Members;
 use super::node::{self, ImageNode, Known, LayerNode, Node, NodeBody, Reference};
 use super::problem::{Fault, Problems};
 use super::{Learned, Role};
@@ -25,49 +26,23 @@ const MAX_DEPTH: usize = 8;
 const MAX_DOCUMENTS: usize = 100_000;
 /// At most so many bytes of them, all together.
 const MAX_BYTES: u64 = 64 << 20;
-/// What is kept in memory of one archive, because no member holds it, may be this long together.
-const MAX_MEMORY: usize = 16 << 20;
 /// The blobs that are embedded in one manifest may be this long together.
 const MAX_EMBEDDED: usize = 4 << 20;
 /// The images of one archive may reach this many digests, each counted for each repository that an image is in: a
 /// small archive can list a large index very often.
 pub const MAX_REACH: usize = 1_000_000;
 
-/// One of several layouts of an archive.
-#[derive(Debug, Default)]
-struct Layout {
-    /// What lies in it: what its documents refer to is had from there.
-    located: BTreeMap<Digest, Stored>,
-    /// What documents have referred to so far, in this layout and those before.
-    referred: BTreeSet<Digest>,
-}
-
 /// Everything that was found in one archive.
 #[derive(Debug)]
 pub struct Graph<'m> {
-    members: &'m Members,
-    /// The digests that were found out by hashing.
-    learned: &'m Learned,
-    /// Places whose digest has to be found out so.
-    pending: BTreeSet<Stored>,
-    /// Where the bytes lie that claim a digest: the place that is used, then others.
-    located: BTreeMap<Digest, Stored>,
-    alternates: BTreeMap<Digest, Vec<Stored>>,
-    /// Where an archive has several layouts: the one that is being read.
-    layout: Option<Layout>,
-    /// Names that several members have, of which one was picked by its digest.
-    picked: BTreeSet<String>,
-    /// Bytes that no member holds: manifests made here, and blobs embedded in manifests.
-    memory: BTreeMap<Digest, Bytes>,
-    memory_used: usize,
+    /// What lies in it.
+    pub blobs: Blobs<'m>,
     made: BTreeSet<Digest>,
     nodes: BTreeMap<Digest, Node>,
     /// Configurations that were read, by digest: many images may share one.
     configs: BTreeMap<Digest, Option<Arc<Known>>>,
     /// Documents that cannot be used; not to be read for each reference to them.
     refused: BTreeSet<Digest>,
-    /// What was hashed, and is what its digest says.
-    verified: BTreeSet<Digest>,
     /// Length of all documents that were read.
     bytes_read: u64,
 }
@@ -76,92 +51,13 @@ impl<'m> Graph<'m> {
     /// A graph of the archive with these members, with nothing in it.
     pub fn new(members: &'m Members, learned: &'m Learned) -> Self {
         Self {
-            members,
-            learned,
-            pending: BTreeSet::new(),
-            located: BTreeMap::new(),
-            alternates: BTreeMap::new(),
-            layout: None,
-            picked: BTreeSet::new(),
-            memory: BTreeMap::new(),
-            memory_used: 0,
+            blobs: Blobs::new(members, learned),
             made: BTreeSet::new(),
             nodes: BTreeMap::new(),
             configs: BTreeMap::new(),
             refused: BTreeSet::new(),
-            verified: BTreeSet::new(),
             bytes_read: 0,
         }
-    }
-
-    /// Notes that the bytes at `stored` are claimed to have `digest`. The first claim counts until it proves wrong;
-    /// what was found out by hashing goes before any claim.
-    pub fn locate(&mut self, digest: Digest, stored: Stored) {
-        let digest = self.learned.get(stored).cloned().unwrap_or(digest);
-        if let Some(layout) = &mut self.layout {
-            layout.located.entry(digest.clone()).or_insert(stored);
-        }
-        match self.located.get(&digest) {
-            None => {
-                self.located.insert(digest, stored);
-            }
-            Some(known) if *known == stored => {}
-            Some(_) => {
-                let others = self.alternates.entry(digest).or_default();
-                if !others.contains(&stored) {
-                    others.push(stored);
-                }
-            }
-        }
-    }
-
-    /// Begins with another of the layouts of an archive that has several.
-    pub fn start_layout(&mut self) {
-        self.layout.get_or_insert_default().located.clear();
-    }
-
-    /// Uses the place of this layout for what one of its documents refers to, unless those of another one were first:
-    /// what lies in one layout says nothing about the others.
-    fn use_own(&mut self, digest: &Digest) {
-        let Some(layout) = &mut self.layout else {
-            return;
-        };
-        let is_first = layout.referred.insert(digest.clone());
-        let (Some(own), Some(used)) = (layout.located.get(digest), self.located.get_mut(digest))
-        else {
-            return;
-        };
-        if is_first && own != used {
-            let other = std::mem::replace(used, *own);
-            let others = self.alternates.entry(digest.clone()).or_default();
-            others.retain(|place| place != own);
-            others.push(other);
-        }
-    }
-
-    /// Notes that the member `name` is claimed to have `digest`. Where several members have that name, one whose digest
-    /// it is can be told from the others.
-    pub fn locate_member(&mut self, digest: Digest, name: &str, problems: &mut Problems) {
-        match self.members.locate(name) {
-            Ok(stored) => self.locate(digest, stored),
-            Err(Fault::Duplicate) => {
-                // Where none is right, that is told with all such names.
-                if let Some(stored) = self.members.pick(name, &digest) {
-                    self.locate(digest, stored);
-                    self.picked.insert(name.to_owned());
-                    problems.add_in(name, &Fault::PickedDuplicate);
-                }
-            }
-            Err(fault) => problems.add_in(name, &fault),
-        }
-    }
-
-    /// The names that several members have of which none was picked.
-    pub fn ambiguous(&self) -> impl Iterator<Item = &'m str> {
-        let picked = &self.picked;
-        self.members
-            .ambiguous()
-            .filter(move |name| !picked.contains(*name))
     }
 
     /// Adds the canonical manifest made for an image whose config was read and whose layers are located.
@@ -182,25 +78,10 @@ impl<'m> Graph<'m> {
             bytes.len() as u64,
             Some(Arc::new(Known::of(config))),
         );
-        self.remember(&digest, bytes)?;
+        self.blobs.remember(&digest, bytes)?;
         self.nodes.insert(digest.clone(), node);
         self.made.insert(digest.clone());
         Ok(digest)
-    }
-
-    fn remember(&mut self, digest: &Digest, bytes: Bytes) -> Result<(), Fault> {
-        if self.memory.contains_key(digest) {
-            return Ok(());
-        }
-        self.memory_used += bytes.len();
-        if self.memory_used > MAX_MEMORY {
-            return Err(Fault::TooMany {
-                what: "bytes of manifests to make",
-                limit: MAX_MEMORY,
-            });
-        }
-        self.memory.insert(digest.clone(), bytes);
-        Ok(())
     }
 
     /// Reads what `descriptor`, found in `parent`, refers to, and what that refers to in turn.
@@ -229,7 +110,7 @@ impl<'m> Graph<'m> {
         if is_other
             || self.nodes.contains_key(&digest)
             || self.refused.contains(&digest)
-            || !self.is_here(&digest)
+            || !self.blobs.is_here(&digest)
         {
             return;
         }
@@ -270,69 +151,14 @@ impl<'m> Graph<'m> {
         descriptor: &Descriptor,
         digest: &Digest,
     ) -> Result<(Manifest, u64), Fault> {
-        let bytes = self.read(digest, Some(descriptor.size), MAX_MANIFEST)?;
+        let bytes = self
+            .blobs
+            .read(digest, Some(descriptor.size), MAX_MANIFEST)?;
         let size = bytes.len() as u64;
         self.bytes_read += size;
         let manifest =
             Manifest::parse(&bytes, descriptor.media_type.as_ref()).map_err(Fault::Manifest)?;
         Ok((manifest, size))
-    }
-
-    /// The bytes of `digest`, which is here, from the first place that holds what its digest says.
-    ///
-    /// Bytes that are not what their name says are no copy of the blob, for nobody.
-    fn read(&mut self, digest: &Digest, size: Option<u64>, limit: u64) -> Result<Bytes, Fault> {
-        if let Some(bytes) = self.memory.get(digest) {
-            return check_size(size, bytes.len() as u64).map(|()| bytes.clone());
-        }
-        if let Some(size) = size {
-            self.prefer(digest, size);
-        }
-        loop {
-            let Some(stored) = self.located.get(digest).copied() else {
-                return Err(Fault::MissingMember(digest.to_string()));
-            };
-            check_size(size, stored.size)?;
-            let bytes = self.members.read(stored, limit)?;
-            let found = Digest::of(digest.algorithm(), &bytes);
-            if found == *digest {
-                self.verified.insert(digest.clone());
-                return Ok(bytes.into());
-            }
-            if !self.forget(digest) {
-                return Err(Fault::DigestMismatch {
-                    expected: digest.clone(),
-                    found,
-                });
-            }
-        }
-    }
-
-    /// Where several places claim `digest`, uses one that is `size` bytes long.
-    fn prefer(&mut self, digest: &Digest, size: u64) {
-        let (Some(used), Some(others)) = (
-            self.located.get_mut(digest),
-            self.alternates.get_mut(digest),
-        ) else {
-            return;
-        };
-        if used.size != size
-            && let Some(right) = others.iter_mut().find(|other| other.size == size)
-        {
-            std::mem::swap(used, right);
-        }
-    }
-
-    /// Forgets the place that is used for `digest`, and tells whether there is another one.
-    fn forget(&mut self, digest: &Digest) -> bool {
-        let next = self.alternates.get_mut(digest).and_then(Vec::pop);
-        match next {
-            Some(next) => self.located.insert(digest.clone(), next).is_some(),
-            None => {
-                self.located.remove(digest);
-                false
-            }
-        }
     }
 
     /// Takes what a manifest embeds and no member holds: the
@@ -346,7 +172,7 @@ impl<'m> Graph<'m> {
             let Some(digest) = descriptor
                 .digest()
                 .ok()
-                .filter(|digest| !self.is_here(digest))
+                .filter(|digest| !self.blobs.is_here(digest))
             else {
                 continue;
             };
@@ -357,7 +183,8 @@ impl<'m> Graph<'m> {
                     limit: MAX_EMBEDDED,
                 })
             } else {
-                embedded(data, descriptor, &digest).and_then(|bytes| self.remember(&digest, bytes))
+                embedded(data, descriptor, &digest)
+                    .and_then(|bytes| self.blobs.remember(&digest, bytes))
             };
             if let Err(fault) = taken {
                 problems.add_in(name, &fault);
@@ -389,9 +216,9 @@ impl<'m> Graph<'m> {
     }
 
     fn check_stored(&mut self, digest: &Digest, expected: u64, problems: &mut Problems) {
-        self.use_own(digest);
-        self.prefer(digest, expected);
-        if let Some(found) = self.stored_size(digest)
+        self.blobs.use_own(digest);
+        self.blobs.prefer(digest, expected);
+        if let Some(found) = self.blobs.stored_size(digest)
             && let Err(fault) = check_size(Some(expected), found)
         {
             problems.add_in(&digest.to_string(), &fault);
@@ -404,18 +231,12 @@ impl<'m> Graph<'m> {
     pub fn forget_damaged(&mut self) {
         let mut told: BTreeMap<&Digest, bool> = BTreeMap::new();
         for Reference { digest, size, .. } in self.nodes.values().flat_map(Node::references) {
-            if let Some(stored) = self.located.get(digest) {
-                *told.entry(digest).or_default() |= stored.size == *size;
+            if let Some(stored) = self.blobs.stored_size(digest) {
+                *told.entry(digest).or_default() |= stored == *size;
             }
         }
-        let damaged: Vec<Digest> = told
-            .into_iter()
-            .filter(|(digest, is_right)| !is_right && !self.verified.contains(*digest))
-            .map(|(digest, _)| digest.clone())
-            .collect();
-        for digest in damaged {
-            self.located.remove(&digest);
-            self.alternates.remove(&digest);
+        for (digest, _) in told.into_iter().filter(|(_, is_right)| !is_right) {
+            self.blobs.forget_unverified(digest);
         }
     }
 
@@ -444,10 +265,10 @@ impl<'m> Graph<'m> {
         descriptor: &Descriptor,
         digest: &Digest,
     ) -> Result<Option<Known>, Fault> {
-        if !self.is_here(digest) {
+        if !self.blobs.is_here(digest) {
             return Ok(None);
         }
-        let bytes = match self.read(digest, None, MAX_CONFIG) {
+        let bytes = match self.blobs.read(digest, None, MAX_CONFIG) {
             // An artifact's config can be anything, also large: then it is a blob like a layer.
             Err(Fault::TooLarge { .. }) => return Ok(None),
             bytes => bytes?,
@@ -494,18 +315,13 @@ impl<'m> Graph<'m> {
         }
         let media_type = node.media_type.clone();
         let manifest = self
+            .blobs
             .read(digest, None, MAX_MANIFEST)
             .ok()
             .and_then(|bytes| Manifest::parse(&bytes, Some(&media_type)).ok());
         if let (Some(manifest), Some(node)) = (manifest, self.nodes.get_mut(digest)) {
             node.referrer = Some(Box::new(node::referrer(&manifest, subject.clone())));
         }
-    }
-
-    /// Whether the digest of the bytes that are here as `digest` was found out by hashing.
-    fn is_learned(&self, digest: &Digest) -> bool {
-        let stored = self.located.get(digest);
-        stored.is_some_and(|stored| self.learned.get(*stored) == Some(digest))
     }
 
     /// The layers, by number, of the stored manifest `digest` whose bytes seem to lie under another name: a plain tar that
@@ -518,7 +334,7 @@ impl<'m> Graph<'m> {
         let layers = image.layers.iter().zip(diff_ids).enumerate();
         let misplaced = layers.filter(|(_, (layer, diff_id))| {
             let digest = &layer.reference.digest;
-            layer.is_plain && !self.is_here(digest) && digest.to_string() != **diff_id
+            layer.is_plain && !self.blobs.is_here(digest) && digest.to_string() != **diff_id
         });
         misplaced.map(|(number, _)| number).collect()
     }
@@ -555,14 +371,14 @@ impl<'m> Graph<'m> {
         };
         let layer_fits = |(layer, diff_id): (&LayerNode, &String)| {
             let Reference { digest, size, role } = &layer.reference;
-            let is_there = self.stored_size(digest) == Some(*size);
+            let is_there = self.blobs.stored_size(digest) == Some(*size);
             let is_diff_id = digest.to_string() == *diff_id;
             let is_left_out = || {
                 let data: Option<Digest> = diff_id.parse().ok();
-                *role == Role::Foreign && !data.is_some_and(|data| self.is_here(&data))
+                *role == Role::Foreign && !data.is_some_and(|data| self.blobs.is_here(&data))
             };
             (is_there || is_left_out())
-                && (!layer.is_plain || is_diff_id || self.is_learned(digest))
+                && (!layer.is_plain || is_diff_id || self.blobs.is_learned(digest))
         };
         known.diff_ids.len() == image.layers.len()
             && image.layers.iter().zip(&known.diff_ids).all(layer_fits)
@@ -620,40 +436,6 @@ impl<'m> Graph<'m> {
         self.nodes.iter()
     }
 
-    /// Every digest that a member claims to have, with the places that do, the one that is used first.
-    pub fn located(&self) -> impl Iterator<Item = (&Digest, Stored)> {
-        self.located.iter().flat_map(|(digest, used)| {
-            let others = self.alternates.get(digest).into_iter().flatten();
-            std::iter::once(used)
-                .chain(others)
-                .map(move |stored| (digest, *stored))
-        })
-    }
-
-    /// The bytes that no member holds.
-    pub fn memory(&self) -> &BTreeMap<Digest, Bytes> {
-        &self.memory
-    }
-
-    /// The digest of the bytes at `stored`, which only hashing tells. If that was not done yet, it has to be.
-    pub fn learn(&mut self, stored: Stored) -> Option<Digest> {
-        let known = self.learned.get(stored).cloned();
-        if known.is_none() {
-            self.pending.insert(stored);
-        }
-        known
-    }
-
-    /// What has to be hashed.
-    pub fn pending(&self) -> impl Iterator<Item = Stored> + '_ {
-        self.pending.iter().copied()
-    }
-
-    /// The members that it is about.
-    pub fn members(&self) -> &'m Members {
-        self.members
-    }
-
     /// Whether the manifest `digest` was made here.
     pub fn is_made(&self, digest: &Digest) -> bool {
         self.made.contains(digest)
@@ -664,28 +446,10 @@ impl<'m> Graph<'m> {
         self.nodes.contains_key(digest)
     }
 
-    /// The length of what is here as `digest`.
-    pub fn stored_size(&self, digest: &Digest) -> Option<u64> {
-        let in_memory = self.memory.get(digest).map(|bytes| bytes.len() as u64);
-        in_memory.or_else(|| self.located.get(digest).map(|stored| stored.size))
-    }
-
-    /// Whether there are bytes that claim to be `digest`.
-    pub fn is_here(&self, digest: &Digest) -> bool {
-        self.located.contains_key(digest) || self.memory.contains_key(digest)
-    }
-
     /// The digest of the manifest that `digest` says something about.
     pub fn subject(&self, digest: &Digest) -> Option<&Digest> {
         let referrer = self.nodes.get(digest)?.referrer.as_ref()?;
         Some(&referrer.subject)
-    }
-}
-
-fn check_size(expected: Option<u64>, found: u64) -> Result<(), Fault> {
-    match expected {
-        Some(expected) if expected != found => Err(Fault::SizeMismatch { expected, found }),
-        _ => Ok(()),
     }
 }
 

@@ -32,11 +32,11 @@ pub fn find(
     let mut entries = Vec::new();
     for root in &roots {
         if roots.len() > 1 {
-            graph.start_layout();
+            graph.blobs.start_layout();
         }
         entries.extend(root.read(members, &mut graph, &mut evidence, problems));
     }
-    for name in graph.ambiguous() {
+    for name in graph.blobs.ambiguous() {
         problems.add_in(name, &Fault::Duplicate);
     }
     graph.forget_damaged();

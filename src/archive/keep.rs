@@ -83,9 +83,10 @@ fn cap_reach(
 /// One source for each file that holds something.
 fn sources(graph: &Graph<'_>) -> Box<[Arc<Source>]> {
     let mut claims: BTreeMap<usize, Vec<Claim>> = BTreeMap::new();
-    let in_memory = graph.memory();
+    let in_memory = graph.blobs.memory();
     // Whatever a member claims, what is in memory was hashed.
     let located = graph
+        .blobs
         .located()
         .filter(|(digest, _)| !in_memory.contains_key(*digest));
     for (digest, stored) in located {
@@ -116,7 +117,7 @@ fn sources(graph: &Graph<'_>) -> Box<[Arc<Source>]> {
         claims.entry(0).or_default().push(claim);
     }
     let source = |(file, claims): (usize, Vec<Claim>)| {
-        let (location, identity) = &graph.members().files()[file];
+        let (location, identity) = &graph.blobs.members().files()[file];
         Arc::new(Source::new(location.clone(), *identity, claims))
     };
     claims.into_iter().map(source).collect()
@@ -124,10 +125,10 @@ fn sources(graph: &Graph<'_>) -> Box<[Arc<Source>]> {
 
 fn pending(graph: &Graph<'_>) -> Box<[Unhashed]> {
     let unhashed = |stored: Stored| {
-        let (location, identity) = &graph.members().files()[stored.file];
+        let (location, identity) = &graph.blobs.members().files()[stored.file];
         Unhashed::new(stored, location.clone(), *identity)
     };
-    graph.pending().map(unhashed).collect()
+    graph.blobs.pending().map(unhashed).collect()
 }
 
 /// Source and claim of everything in `sources`, sorted by digest.
@@ -146,7 +147,7 @@ fn lacking(graph: &Graph<'_>) -> Box<[Lacking]> {
     let mut lacking: BTreeMap<&Digest, (u64, Role)> = BTreeMap::new();
     let references = graph.nodes().flat_map(|(_, node)| node.references());
     for Reference { digest, size, role } in references {
-        if !graph.is_here(digest) {
+        if !graph.blobs.is_here(digest) {
             let (_, known) = lacking.entry(digest).or_insert((*size, *role));
             if *known == Role::Foreign || *role == Role::Manifest {
                 *known = *role;

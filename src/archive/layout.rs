@@ -84,7 +84,7 @@ fn locate_blobs(members: &Members, prefix: &str, graph: &mut Graph<'_>, problems
     let folder = format!("{prefix}blobs/");
     for name in members.names(&folder) {
         if let Some(digest) = digest_of_path(&name[folder.len()..]) {
-            graph.locate_member(digest, name, problems);
+            graph.blobs.locate_member(digest, name, problems);
         }
     }
 }
@@ -110,7 +110,7 @@ fn entry(
     problems: &mut Problems,
 ) -> Option<Entry> {
     let root = descriptor.digest();
-    let is_there = root.as_ref().is_ok_and(|root| graph.is_here(root));
+    let is_there = root.as_ref().is_ok_and(|root| graph.blobs.is_here(root));
     graph.visit(descriptor, index, problems);
     let root = root.ok()?;
     let Some(node) = graph.node(&root) else {
@@ -172,7 +172,7 @@ pub fn index_itself(
     let stored = members.locate(&name).ok()?;
     let bytes = members.read(stored, MAX_INDEX).ok()?;
     let root = Digest::sha256(&bytes);
-    graph.locate(root.clone(), stored);
+    graph.blobs.locate(root.clone(), stored);
     let descriptor = Descriptor::new(&root, stored.size, Some(MediaType::OCI_INDEX));
     graph.visit(&descriptor, &name, problems);
     graph

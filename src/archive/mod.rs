@@ -7,6 +7,7 @@
 //! Nothing here knows of HTTP or of other archives.
 
 mod apko;
+mod blobs;
 mod dir;
 pub mod docker;
 mod found;

@@ -104,6 +104,12 @@ impl Snapshot {
         &self.archives
     }
 
+    /// How many layers have to be hashed before their images are served.
+    pub fn pending(&self) -> usize {
+        let archives = self.archives.iter();
+        archives.map(|archive| archive.found.pending.len()).sum()
+    }
+
     /// What is wrong, sorted by file.
     pub fn problems(&self) -> &[Problem] {
         &self.problems

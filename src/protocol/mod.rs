@@ -62,7 +62,7 @@ pub fn parse(head: &request::Parts) -> Operation {
 /// Answers `operation` from `snapshot`, or without one as long as nothing was read yet.
 pub fn answer(snapshot: Option<&Snapshot>, operation: &Operation) -> Reply {
     match &operation.target {
-        Target::Ops(probe) => probe.answer(snapshot.is_some()),
+        Target::Ops(probe) => probe.answer(snapshot),
         Target::Registry(request) => request.answer(snapshot, operation.is_head),
     }
 }

@@ -3,6 +3,7 @@
 use http::{Method, StatusCode, request};
 
 use super::{Reply, text};
+use crate::catalog::Snapshot;
 
 /// A question of whoever runs the server.
 #[derive(Clone, Copy, Debug)]
@@ -25,11 +26,32 @@ impl Probe {
         }
     }
 
-    pub(super) fn answer(self, is_ready: bool) -> Reply {
-        match self {
-            Self::Health => text(StatusCode::OK, "ok"),
-            Self::Ready if is_ready => text(StatusCode::OK, "ready"),
-            Self::Ready => super::unavailable("the archives are being read"),
+    pub(super) fn answer(self, snapshot: Option<&Snapshot>) -> Reply {
+        match (self, snapshot) {
+            (Self::Health, _) => text(StatusCode::OK, "ok"),
+            (Self::Ready, None) => super::unavailable("the archives are being read"),
+            (Self::Ready, Some(snapshot)) => text(StatusCode::OK, &ready(snapshot.pending())),
         }
+    }
+}
+
+/// Images whose layers have to be hashed first do not keep the others waiting.
+fn ready(pending: usize) -> String {
+    match pending {
+        0 => "ready".to_owned(),
+        1 => "ready, but for 1 layer that has to be hashed first".to_owned(),
+        _ => format!("ready, but for {pending} layers that have to be hashed first"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_pending_is_told() {
+        assert_eq!(ready(0), "ready");
+        assert!(ready(1).contains("1 layer that"));
+        assert!(ready(2).contains("2 layers that"));
     }
 }

@@ -24,6 +24,7 @@ mod hybrids;
 mod list_golden;
 mod list_page;
 mod list_schema;
+mod list_table;
 mod pasted;
 mod pending;
 mod properties;
