@@ -329,10 +329,11 @@ fn many_lists_in_many_documents() {
     Served::new(&layout.tree()).check_memory("diff IDs");
 }
 
-fn check_time(what: &str, tree: &Tree) {
+fn check_time(what: &str, tree: &Tree) -> Served {
     let began = Instant::now();
-    let _served = Served::new(tree);
+    let served = Served::new(tree);
     assert!(began.elapsed() < START, "{what}: {:?}", began.elapsed());
+    served
 }
 
 /// Thousands of images share one configuration, and no stored manifest fits.
@@ -376,10 +377,11 @@ fn an_image_of_many_names() {
             json!({"Config": blob_path(&config.digest), "RepoTags": tags, "Layers": []})
         })
         .collect();
-    check_time(
+    let served = check_time(
         "names",
         &layout.tree().file(DOCKER, Value::Array(items).to_string()),
     );
+    served.check_memory("names");
 }
 
 /// Each says something about the one before it, so that only the first one's place is known at once.
@@ -401,4 +403,48 @@ fn what_is_about_what_is_about_an_image() {
         layout = layout.described(root).blob(manifest);
     }
     check_time("subjects", &layout.tree());
+}
+
+/// A document that is read for each of its names.
+#[test]
+fn a_document_of_many_names() {
+    let config = empty_config();
+    let manifest = manifest_with(&config, &json!({}));
+    let root = Descriptor::new(MANIFEST, &manifest).annotation(IMAGE_NAME, NAME);
+    let layout = (0..9_000).fold(Layout::new(), |layout, _| layout.described(root.clone()));
+    let layout = layout.blob(manifest).blob(config.clone()).tree();
+    let tree = (0..100).fold(layout, |tree, number| {
+        tree.symlink(&format!("{number}/{INDEX}"), &format!("../{INDEX}"))
+            .symlink(&format!("{number}/oci-layout"), "../oci-layout")
+    });
+    Served::new(&tree).check_memory(INDEX);
+
+    let item = json!({"Config": "config", "RepoTags": ["acme/app:1"], "Layers": []});
+    let items = Value::Array(vec![item; 9_000]).to_string();
+    let docker = Tree::default()
+        .file("config", config.bytes.clone())
+        .file(DOCKER, items);
+    let tree = (0..100).fold(docker, |tree, number| {
+        tree.symlink(&format!("{number}/{DOCKER}"), &format!("../{DOCKER}"))
+            .symlink(&format!("{number}/config"), "../config")
+    });
+    Served::new(&tree).check_memory(DOCKER);
+}
+
+/// A large configuration that is hashed for each of its names.
+#[test]
+fn a_configuration_of_many_names() {
+    let config = json!({"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": []}, "x": "x".repeat(7 << 20)});
+    let count = 3_000;
+    let docker = Tree::default().file("config", config.to_string());
+    let tree = (0..count).fold(docker, |tree, number| {
+        tree.symlink(&format!("{number}"), "config")
+    });
+    let items: Vec<Value> = (0..count)
+        .map(|number| json!({"Config": number.to_string(), "RepoTags": ["acme/app:1"], "Layers": []}))
+        .collect();
+    check_time(
+        "one configuration",
+        &tree.file(DOCKER, Value::Array(items).to_string()),
+    );
 }
