@@ -32,7 +32,7 @@ fn members(scratch: &Scratch, bytes: &[u8]) -> Members {
 
 fn check(members: &Members, bytes: &[u8]) {
     let kind = docker::kind_of_manifest(members, NAME);
-    let Ok(items) = docker::items(members, NAME) else {
+    let Ok(items) = docker::items(bytes) else {
         return;
     };
     let white = bytes.iter().take_while(|byte| byte.is_ascii_whitespace());
@@ -49,8 +49,10 @@ fn check(members: &Members, bytes: &[u8]) {
         if let Ok(item) = item {
             check_item(item, &value);
             // Nothing but this document is there, so whatever it names is missing or no configuration.
-            let _ = Config::read(members, "", &item.config);
-            let _ = Config::read(members, "a/b/", &item.config);
+            for folder in ["", "a/b/"] {
+                let stored = docker::locate(members, folder, &item.config);
+                let _ = stored.and_then(|stored| Config::read(members, stored));
+            }
         }
     }
 }

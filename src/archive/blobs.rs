@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::Learned;
 use super::members::{Members, Stored};
+use super::packing::{Compression, MAGIC_LENGTH};
 use super::problem::{Fault, Problems};
 use crate::digest::Digest;
 
@@ -38,6 +39,8 @@ pub struct Blobs<'m> {
     layout: Option<Layout>,
     /// Names that several members have, of which one was picked by its digest.
     picked: BTreeSet<String>,
+    /// How layers are compressed, by their first bytes: many images may share one.
+    compressions: BTreeMap<Stored, Option<Compression>>,
     /// Bytes that no member holds: manifests made here, and blobs embedded in manifests.
     memory: BTreeMap<Digest, Bytes>,
     memory_used: usize,
@@ -57,6 +60,7 @@ impl<'m> Blobs<'m> {
             alternates: BTreeMap::new(),
             layout: None,
             picked: BTreeSet::new(),
+            compressions: BTreeMap::new(),
             memory: BTreeMap::new(),
             memory_used: 0,
             verified: BTreeSet::new(),
@@ -203,6 +207,19 @@ impl<'m> Blobs<'m> {
                 false
             }
         }
+    }
+
+    /// How the bytes at `stored` are compressed.
+    ///
+    /// # Errors
+    /// [`Fault`] if they cannot be read.
+    pub fn compression(&mut self, stored: Stored) -> Result<Option<Compression>, Fault> {
+        if let Some(known) = self.compressions.get(&stored) {
+            return Ok(*known);
+        }
+        let compression = Compression::detect(&self.members.read_front(stored, MAGIC_LENGTH)?);
+        self.compressions.insert(stored, compression);
+        Ok(compression)
     }
 
     /// The digest of the bytes at `stored`, which only hashing tells. If that was not done yet, it has to be.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::graph::{Graph, MAX_CONFIG};
 use super::members::{Members, Stored};
-use super::packing::{Compression, MAGIC_LENGTH};
+use super::packing::Compression;
 use super::problem::Fault;
 use crate::digest::{Algorithm, Digest};
 use crate::oci::canonical::{self, Packing};
@@ -17,7 +17,7 @@ use crate::oci::manifest::MAX_LAYERS;
 use crate::oci::{ImageConfig, MediaType};
 
 /// A `manifest.json` up to this size is read, as containerd does.
-const MAX_MANIFEST: u64 = 20 << 20;
+pub const MAX_MANIFEST: u64 = 20 << 20;
 
 /// At most this many images of a `manifest.json` are read, and as many names of each.
 pub const MAX_ITEMS: usize = 10_000;
@@ -106,17 +106,16 @@ pub fn kind_of_manifest(members: &Members, name: &str) -> Option<Kind> {
 /// [`MAX_ITEMS`] are read.
 ///
 /// # Errors
-/// [`Fault`] if it cannot be read or parsed.
-pub fn items(members: &Members, name: &str) -> Result<Vec<Result<Item, serde_json::Error>>, Fault> {
+/// [`Fault`] if it cannot be parsed.
+pub fn items(bytes: &[u8]) -> Result<Vec<Result<Item, serde_json::Error>>, Fault> {
     #[derive(Deserialize)]
     #[serde(transparent)]
     struct Items<'b> {
         #[serde(borrow, deserialize_with = "json::list::<_, _, { MAX_ITEMS + 1 }>")]
         all: Vec<&'b serde_json::value::RawValue>,
     }
-    let bytes = members.read(members.locate(name)?, MAX_MANIFEST)?;
     // What is no UTF-8 harms the item that it is in.
-    let text = String::from_utf8_lossy(&bytes);
+    let text = String::from_utf8_lossy(bytes);
     let items: Items<'_> = serde_json::from_str(&text).map_err(Fault::Json)?;
     let item = |item: &&serde_json::value::RawValue| {
         let read: Result<Object<Item>, _> = serde_json::from_str(item.get());
@@ -126,29 +125,31 @@ pub fn items(members: &Members, name: &str) -> Result<Vec<Result<Item, serde_jso
 }
 
 impl Config {
-    /// Reads the configuration in the member `name` of the folder `prefix`.
+    /// Reads the configuration at `stored`.
     ///
     /// # Errors
-    /// [`Fault`] if it is not there, or not what its name says.
-    pub fn read(members: &Members, prefix: &str, name: &str) -> Result<Self, Fault> {
-        let stored = locate(members, prefix, name)?;
+    /// [`Fault`] if it is none.
+    pub fn read(members: &Members, stored: Stored) -> Result<Self, Fault> {
         let bytes = members.read(stored, MAX_CONFIG)?;
-        let digest = Digest::sha256(&bytes);
-        match digest_of_name(name) {
-            Some(expected) if expected != digest => {
-                return Err(Fault::DigestMismatch {
-                    expected,
-                    found: digest,
-                });
-            }
-            _ => {}
-        }
-        let parsed = ImageConfig::parse(&bytes).map_err(Fault::Json)?;
         Ok(Self {
-            digest,
-            parsed,
+            digest: Digest::sha256(&bytes),
+            parsed: ImageConfig::parse(&bytes).map_err(Fault::Json)?,
             stored,
         })
+    }
+
+    /// Compares it with the name of the member that it is in.
+    ///
+    /// # Errors
+    /// [`Fault::DigestMismatch`] if that is another digest.
+    pub fn check_name(&self, name: &str) -> Result<(), Fault> {
+        match digest_of_name(name) {
+            Some(expected) if expected != self.digest => Err(Fault::DigestMismatch {
+                expected,
+                found: self.digest.clone(),
+            }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -251,7 +252,7 @@ impl Layer<'_> {
         graph: &mut Graph<'_>,
     ) -> Result<(canonical::Layer, Stored), Fault> {
         let stored = locate(members, prefix, self.name)?;
-        let packing = match Compression::detect(&members.read_front(stored, MAGIC_LENGTH)?) {
+        let packing = match graph.blobs.compression(stored)? {
             None => Packing::Plain,
             Some(Compression::Gzip) => Packing::Gzip,
             Some(Compression::Zstd) => Packing::Zstd,
@@ -288,7 +289,7 @@ impl Layer<'_> {
 }
 
 /// Where the member that `manifest.json` names lies. Docker for Windows once wrote backslashes.
-fn locate(members: &Members, prefix: &str, name: &str) -> Result<Stored, Fault> {
+pub fn locate(members: &Members, prefix: &str, name: &str) -> Result<Stored, Fault> {
     members.locate_in(prefix, &name.replace('\\', "/"))
 }
 

@@ -24,8 +24,10 @@ pub const MAX_CONFIG: u64 = 8 << 20;
 const MAX_DEPTH: usize = 8;
 /// At most this many manifests and indexes are read of one archive.
 const MAX_DOCUMENTS: usize = 100_000;
-/// At most so many bytes of them, all together.
+/// At most so many bytes of them are read, all together and with the lists of images.
 const MAX_BYTES: u64 = 64 << 20;
+/// All layouts of an archive may list so many images and names together.
+const MAX_LISTED: usize = 20_000;
 /// The blobs that are embedded in one manifest may be this long together.
 const MAX_EMBEDDED: usize = 4 << 20;
 /// The images of one archive may reach this many digests, each counted for each repository that an image is in: a
@@ -43,8 +45,10 @@ pub struct Graph<'m> {
     configs: BTreeMap<Digest, Option<Arc<Known>>>,
     /// Documents that cannot be used; not to be read for each reference to them.
     refused: BTreeSet<Digest>,
-    /// Length of all documents that were read.
+    /// Length of all documents that were read, and of the lists of images.
     bytes_read: u64,
+    /// How many images and names were listed.
+    listed: usize,
 }
 
 impl<'m> Graph<'m> {
@@ -57,7 +61,38 @@ impl<'m> Graph<'m> {
             configs: BTreeMap::new(),
             refused: BTreeSet::new(),
             bytes_read: 0,
+            listed: 0,
         }
+    }
+
+    /// Counts `size` bytes of a list of images that is to be read: many folders of an archive can link to one list.
+    ///
+    /// # Errors
+    /// [`Fault`] if all that were read are too long together.
+    pub fn charge(&mut self, size: u64) -> Result<(), Fault> {
+        self.bytes_read = self.bytes_read.saturating_add(size);
+        if self.bytes_read > MAX_BYTES {
+            return Err(Fault::TooMany {
+                what: "bytes of lists and manifests",
+                limit: usize::try_from(MAX_BYTES).unwrap_or(usize::MAX),
+            });
+        }
+        Ok(())
+    }
+
+    /// Counts an image or a name that is listed.
+    ///
+    /// # Errors
+    /// [`Fault`] if there are too many.
+    pub fn list(&mut self) -> Result<(), Fault> {
+        self.listed += 1;
+        if self.listed > MAX_LISTED {
+            return Err(Fault::TooMany {
+                what: "images and names",
+                limit: MAX_LISTED,
+            });
+        }
+        Ok(())
     }
 
     /// Adds the canonical manifest made for an image whose config was read and whose layers are located.

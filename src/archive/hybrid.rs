@@ -4,13 +4,13 @@
 //! know. Several releases of Docker wrote stored manifests that do not fit, or left images out of one half.
 //! A plain Docker archive is the case in which the other half is empty.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::docker::{self, Config, Item, MAX_ITEMS};
 use super::graph::Graph;
 use super::layout::Entry;
-use super::members::Members;
+use super::members::{Members, Stored};
 use super::names::{self, ImageName, Written};
 use super::problem::{Fault, Problems};
 use super::writer::Evidence;
@@ -26,7 +26,7 @@ pub fn join<'m>(
     problems: &mut Problems,
 ) -> Vec<Entry> {
     let name = format!("{prefix}manifest.json");
-    let items = docker::items(members, &name).unwrap_or_else(|fault| {
+    let items = read_items(members, &name, graph).unwrap_or_else(|fault| {
         problems.add_in(&name, &fault);
         Vec::new()
     });
@@ -41,12 +41,26 @@ pub fn join<'m>(
     }
     let mut join = Join::new(members, prefix, stored, graph, problems);
     for item in items.into_iter().take(MAX_ITEMS) {
+        if let Err(fault) = join.graph.list() {
+            join.problems.add_in(&name, &fault);
+            break;
+        }
         match item {
             Ok(item) => join.add(&item, evidence),
             Err(error) => join.problems.add_in(&name, &Fault::Json(error)),
         }
     }
     join.entries
+}
+
+fn read_items(
+    members: &Members,
+    name: &str,
+    graph: &mut Graph<'_>,
+) -> Result<Vec<Result<Item, serde_json::Error>>, Fault> {
+    let stored = members.locate(name)?;
+    graph.charge(stored.size)?;
+    docker::items(&members.read(stored, docker::MAX_MANIFEST)?)
 }
 
 struct Join<'a, 'm> {
@@ -61,8 +75,12 @@ struct Join<'a, 'm> {
     by_config: BTreeMap<Digest, Vec<Digest>>,
     /// Whether stored manifests fit, as far as that was asked: many items may share one.
     fits: BTreeMap<Digest, bool>,
-    /// Configurations that were read, by member; images may share them.
-    configs: BTreeMap<String, Option<Arc<Config>>>,
+    /// Configurations that were read, by place; images may share them.
+    configs: BTreeMap<Stored, Option<Arc<Config>>>,
+    /// The configurations of images whose bare tags have been completed, and the manifests whose stored ones have been
+    /// replaced: many items may be about one image.
+    completed: BTreeSet<Digest>,
+    replaced: BTreeSet<Digest>,
 }
 
 impl<'a, 'm> Join<'a, 'm> {
@@ -102,22 +120,33 @@ impl<'a, 'm> Join<'a, 'm> {
             holders,
             by_config,
             configs: BTreeMap::new(),
+            completed: BTreeSet::new(),
+            replaced: BTreeSet::new(),
         }
     }
 
     fn config(&mut self, item: &Item) -> Option<Arc<Config>> {
-        if let Some(known) = self.configs.get(&item.config) {
-            return known.clone();
-        }
-        let config = match Config::read(self.members, self.prefix, &item.config) {
-            Ok(config) => Some(Arc::new(config)),
-            Err(fault) => {
-                self.problems.add_in(&item.config, &fault);
-                None
+        let config = self.read_config(&item.config).and_then(|config| {
+            if let Some(config) = &config {
+                config.check_name(&item.config)?;
             }
-        };
-        self.configs.insert(item.config.clone(), config.clone());
-        config
+            Ok(config)
+        });
+        config.unwrap_or_else(|fault| {
+            self.problems.add_in(&item.config, &fault);
+            None
+        })
+    }
+
+    /// The configuration in the member `name`; `None` if that was read before and is none.
+    fn read_config(&mut self, name: &str) -> Result<Option<Arc<Config>>, Fault> {
+        let stored = docker::locate(self.members, self.prefix, name)?;
+        if let Some(known) = self.configs.get(&stored) {
+            return Ok(known.clone());
+        }
+        let config = Config::read(self.members, stored).map(Arc::new);
+        self.configs.insert(stored, config.as_ref().ok().cloned());
+        config.map(Some)
     }
 
     fn add(&mut self, item: &Item, evidence: &mut Evidence) {
@@ -134,7 +163,9 @@ impl<'a, 'm> Join<'a, 'm> {
             return;
         };
         let names = self.full_names(item, &root);
-        self.complete_tags(&known, &names);
+        if !names.is_empty() && self.completed.insert(config.digest.clone()) {
+            self.complete_tags(&known, &names);
+        }
         let mut is_named = self.holders.contains_key(&root);
         for name in names {
             is_named = true;
@@ -180,7 +211,9 @@ impl<'a, 'm> Join<'a, 'm> {
         };
         match image.make_manifest(self.members, self.prefix, self.graph) {
             Ok(made) => {
-                self.replace(known, &made);
+                if self.replaced.insert(made.clone()) {
+                    self.replace(known, &made);
+                }
                 Some(made)
             }
             Err((member, fault)) => {
@@ -221,12 +254,18 @@ impl<'a, 'm> Join<'a, 'm> {
     fn full_names(&mut self, item: &Item, root: &Digest) -> Vec<ImageName> {
         let mut names = Vec::new();
         for text in &item.repo_tags {
-            match names::full(text, root) {
+            let written = self.graph.list().and_then(|()| names::full(text, root));
+            match written {
                 Ok(Written::Full(name)) => names.push(name),
                 Ok(Written::Tag(_) | Written::Nothing) => {}
-                Err(fault) => self
-                    .problems
-                    .add_in(&format!("{}manifest.json", self.prefix), &fault),
+                Err(fault) => {
+                    let is_last = matches!(fault, Fault::TooMany { .. });
+                    self.problems
+                        .add_in(&format!("{}manifest.json", self.prefix), &fault);
+                    if is_last {
+                        break;
+                    }
+                }
             }
         }
         names

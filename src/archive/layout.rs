@@ -53,7 +53,7 @@ pub fn read(
 ) -> Vec<Entry> {
     locate_blobs(members, prefix, graph, problems);
     let name = format!("{prefix}index.json");
-    let listed = read_index(members, &name).unwrap_or_else(|fault| {
+    let listed = read_index(members, &name, graph).unwrap_or_else(|fault| {
         problems.add_in(&name, &fault);
         Vec::new()
     });
@@ -68,6 +68,10 @@ pub fn read(
     }
     let mut entries = Vec::new();
     for descriptor in listed.into_iter().take(MAX_ENTRIES) {
+        if let Err(fault) = graph.list() {
+            problems.add_in(&name, &fault);
+            break;
+        }
         match descriptor {
             Ok(descriptor) => {
                 evidence.see_entry(&descriptor);
@@ -97,8 +101,11 @@ fn digest_of_path(path: &str) -> Option<Digest> {
 fn read_index(
     members: &Members,
     name: &str,
+    graph: &mut Graph<'_>,
 ) -> Result<Vec<Result<Descriptor, serde_json::Error>>, Fault> {
-    let bytes = members.read(members.locate(name)?, MAX_INDEX)?;
+    let stored = members.locate(name)?;
+    graph.charge(stored.size)?;
+    let bytes = members.read(stored, MAX_INDEX)?;
     manifest::index_entries(&bytes).map_err(Fault::Manifest)
 }
 

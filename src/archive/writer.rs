@@ -133,10 +133,14 @@ pub enum Sign {
     SourcesByDigest,
 }
 
+/// So many images tell enough.
+const MAX_ITEMS: usize = 100;
+
 /// What of an archive tells its writer, collected while it is read.
 #[derive(Debug, Default)]
 pub struct Evidence {
     signs: BTreeSet<Sign>,
+    items: usize,
     shapes: BTreeSet<Option<Writer>>,
 }
 
@@ -167,6 +171,10 @@ impl Evidence {
 
     /// An item of `manifest.json`, with its configuration.
     pub fn see_item(&mut self, item: &Item, config: &ImageConfig) {
+        self.items += 1;
+        if self.items > MAX_ITEMS {
+            return;
+        }
         let diff_ids = config.diff_ids().unwrap_or_default();
         if item.has_sources_by_digest(diff_ids) {
             self.see(Sign::SourcesByDigest);
@@ -227,10 +235,11 @@ fn shape(item: &Item, diff_ids: &[String]) -> Option<Writer> {
         .map(|name| name.replace('\\', "/"))
         .collect();
     let all = |is_so: &dyn Fn(&str) -> bool| layers.iter().all(|name| is_so(name));
-    let is_diff_id = |hex: &str| {
-        let mut diff_ids = diff_ids.iter();
-        diff_ids.any(|diff_id| diff_id.strip_prefix("sha256:") == Some(hex))
-    };
+    let diff_ids: BTreeSet<&str> = diff_ids
+        .iter()
+        .filter_map(|diff_id| diff_id.strip_prefix("sha256:"))
+        .collect();
+    let is_diff_id = |hex: &str| diff_ids.contains(hex);
     let in_folder = |name: &str| name.strip_suffix("/layer.tar").is_some_and(is_hex);
     let of_diff_id = |name: &str| name.strip_suffix("/layer.tar").is_some_and(is_diff_id);
     if item.config == "config.json" {
