@@ -11,7 +11,10 @@ use packageorigin_fuzz::json;
 use serde_json::Value;
 
 fuzz_target!(|bytes: &[u8]| {
-    let entries = manifest::index_entries(bytes).ok();
+    let mut read = Vec::new();
+    let entries = manifest::for_each_entry(bytes, |entry| read.push(entry))
+        .is_ok()
+        .then_some(read);
     if let Some(entries) = &entries {
         check_entries(entries, bytes);
         for entry in entries.iter().flatten() {

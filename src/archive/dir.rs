@@ -50,7 +50,7 @@ pub fn read(
 /// The manifest is the one file whose name does not tell its digest.
 fn locate_root(members: &Members, name: &str, graph: &mut Graph<'_>) -> Result<Descriptor, Fault> {
     let stored = members.locate(name)?;
-    graph.charge(stored.size)?;
+    graph.charge(stored.size, super::graph::MAX_MANIFEST)?;
     let bytes = members.read(stored, super::graph::MAX_MANIFEST)?;
     let digest = Digest::sha256(&bytes);
     let descriptor = Descriptor::new(&digest, stored.size, None);

@@ -102,12 +102,15 @@ pub fn kind_of_manifest(members: &Members, name: &str) -> Option<Kind> {
     }
 }
 
-/// The images that `manifest.json` lists, each for itself: a bad one must not hide the others. At most one more than
-/// [`MAX_ITEMS`] are read.
+/// Gives the images that `manifest.json` lists to `take`, each for itself: a bad one must not hide the others, and all
+/// of them together may take much memory. At most one more than [`MAX_ITEMS`] are read.
 ///
 /// # Errors
 /// [`Fault`] if it cannot be parsed.
-pub fn items(bytes: &[u8]) -> Result<Vec<Result<Item, serde_json::Error>>, Fault> {
+pub fn for_each_item(
+    bytes: &[u8],
+    mut take: impl FnMut(Result<Item, serde_json::Error>),
+) -> Result<(), Fault> {
     #[derive(Deserialize)]
     #[serde(transparent)]
     struct Items<'b> {
@@ -117,39 +120,44 @@ pub fn items(bytes: &[u8]) -> Result<Vec<Result<Item, serde_json::Error>>, Fault
     // What is no UTF-8 harms the item that it is in.
     let text = String::from_utf8_lossy(bytes);
     let items: Items<'_> = serde_json::from_str(&text).map_err(Fault::Json)?;
-    let item = |item: &&serde_json::value::RawValue| {
+    for item in items.all {
         let read: Result<Object<Item>, _> = serde_json::from_str(item.get());
-        read.map(|Object(item)| item)
-    };
-    Ok(items.all.iter().map(item).collect())
+        take(read.map(|Object(item)| item));
+    }
+    Ok(())
 }
 
 impl Config {
-    /// Reads the configuration at `stored`.
+    /// Reads the configuration at `stored`, the digest of whose bytes is found whatever they are.
     ///
     /// # Errors
-    /// [`Fault`] if it is none.
-    pub fn read(members: &Members, stored: Stored) -> Result<Self, Fault> {
+    /// [`Fault`] if it cannot be read, and in the end if it is none.
+    pub fn read(
+        members: &Members,
+        stored: Stored,
+    ) -> Result<(Digest, Result<Self, serde_json::Error>), Fault> {
         let bytes = members.read(stored, MAX_CONFIG)?;
-        Ok(Self {
-            digest: Digest::sha256(&bytes),
-            parsed: ImageConfig::parse(&bytes).map_err(Fault::Json)?,
+        let digest = Digest::sha256(&bytes);
+        let config = ImageConfig::parse(&bytes).map(|parsed| Self {
+            digest: digest.clone(),
+            parsed,
             stored,
-        })
+        });
+        Ok((digest, config))
     }
+}
 
-    /// Compares it with the name of the member that it is in.
-    ///
-    /// # Errors
-    /// [`Fault::DigestMismatch`] if that is another digest.
-    pub fn check_name(&self, name: &str) -> Result<(), Fault> {
-        match digest_of_name(name) {
-            Some(expected) if expected != self.digest => Err(Fault::DigestMismatch {
-                expected,
-                found: self.digest.clone(),
-            }),
-            _ => Ok(()),
-        }
+/// Compares the digest of a configuration with the name of the member that it is in.
+///
+/// # Errors
+/// [`Fault::DigestMismatch`] if that is another digest.
+pub fn check_name(name: &str, found: &Digest) -> Result<(), Fault> {
+    match digest_of_name(name) {
+        Some(expected) if expected != *found => Err(Fault::DigestMismatch {
+            expected,
+            found: found.clone(),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -160,7 +168,7 @@ pub struct Image<'i> {
     /// Its configuration.
     pub config: &'i Config,
     /// The layers, by number, whose diff IDs are not believed to be their digests.
-    pub doubted: BTreeSet<usize>,
+    pub doubted: &'i BTreeSet<usize>,
 }
 
 impl Image<'_> {

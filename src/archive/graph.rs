@@ -8,6 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
 use super::blobs::{Blobs, check_size};
+use super::found::Referrer;
 use super::members::Members;
 use super::node::{self, ImageNode, Known, LayerNode, Node, NodeBody, Reference};
 use super::problem::{Fault, Problems};
@@ -26,6 +27,10 @@ const MAX_DEPTH: usize = 8;
 const MAX_DOCUMENTS: usize = 100_000;
 /// At most so many bytes of them are read, all together and with the lists of images.
 const MAX_BYTES: u64 = 64 << 20;
+/// What configurations say of their layers, and what says something about another image, is kept while there are no more
+/// diff IDs and annotations than these.
+const MAX_DIFF_IDS: usize = 200_000;
+const MAX_ANNOTATIONS: usize = 50_000;
 /// All layouts of an archive may list so many images and names together.
 const MAX_LISTED: usize = 20_000;
 /// The blobs that are embedded in one manifest may be this long together.
@@ -47,8 +52,10 @@ pub struct Graph<'m> {
     refused: BTreeSet<Digest>,
     /// Length of all documents that were read, and of the lists of images.
     bytes_read: u64,
-    /// How many images and names were listed.
+    /// How many images and names were listed, and how many diff IDs and annotations are kept.
     listed: usize,
+    diff_ids: usize,
+    annotations: usize,
 }
 
 impl<'m> Graph<'m> {
@@ -62,14 +69,20 @@ impl<'m> Graph<'m> {
             refused: BTreeSet::new(),
             bytes_read: 0,
             listed: 0,
+            diff_ids: 0,
+            annotations: 0,
         }
     }
 
-    /// Counts `size` bytes of a list of images that is to be read: many folders of an archive can link to one list.
+    /// Counts `size` bytes of a list of images that is to be read, if it is no longer than `limit`: many folders of an
+    /// archive can link to one list.
     ///
     /// # Errors
-    /// [`Fault`] if all that were read are too long together.
-    pub fn charge(&mut self, size: u64) -> Result<(), Fault> {
+    /// [`Fault`] if it is too long, or all that were read are so together.
+    pub fn charge(&mut self, size: u64, limit: u64) -> Result<(), Fault> {
+        if size > limit {
+            return Err(Fault::TooLarge { size, limit });
+        }
         self.bytes_read = self.bytes_read.saturating_add(size);
         if self.bytes_read > MAX_BYTES {
             return Err(Fault::TooMany {
@@ -78,6 +91,22 @@ impl<'m> Graph<'m> {
             });
         }
         Ok(())
+    }
+
+    /// A referrer whose annotations can be kept; without them they are left out.
+    fn referrer(
+        &mut self,
+        mut referrer: Referrer,
+        name: &str,
+        problems: &mut Problems,
+    ) -> Option<Box<Referrer>> {
+        self.annotations += referrer.annotations.len();
+        if self.annotations > MAX_ANNOTATIONS {
+            referrer.annotations.clear();
+            let (what, limit) = ("annotations", MAX_ANNOTATIONS);
+            problems.add_in(name, &Fault::TooMany { what, limit });
+        }
+        Some(Box::new(referrer))
     }
 
     /// Counts an image or a name that is listed.
@@ -173,7 +202,11 @@ impl<'m> Graph<'m> {
             Body::Image { config, .. } => self.read_config(config, problems),
             Body::Index { .. } => None,
         };
-        self.nodes.insert(digest, Node::of(&manifest, size, known));
+        let mut node = Node::of(&manifest, size, known);
+        if let Some(referrer) = node.referrer.take() {
+            node.referrer = self.referrer(*referrer, &name, problems);
+        }
+        self.nodes.insert(digest, node);
         if let Body::Index { manifests } = &manifest.body {
             for child in manifests.iter().take(MAX_ENTRIES) {
                 self.visit_at(child, &name, depth + 1, problems);
@@ -290,7 +323,15 @@ impl<'m> Graph<'m> {
                 problems.add_in(&digest.to_string(), &fault);
                 None
             });
-        let known = known.map(Arc::new);
+        let known = known.map(|mut known| {
+            self.diff_ids += known.diff_ids.len();
+            if self.diff_ids > MAX_DIFF_IDS {
+                known.diff_ids = Vec::new();
+                let (what, limit) = ("diff IDs", MAX_DIFF_IDS);
+                problems.add_in(&digest.to_string(), &Fault::TooMany { what, limit });
+            }
+            Arc::new(known)
+        });
         self.configs.insert(digest, known.clone());
         known
     }
@@ -345,7 +386,7 @@ impl<'m> Graph<'m> {
         let Some(node) = self.nodes.get(digest) else {
             return;
         };
-        if node.referrer.is_some() || digest == subject {
+        if node.referrer.is_some() || digest == subject || self.annotations > MAX_ANNOTATIONS {
             return;
         }
         let media_type = node.media_type.clone();
@@ -356,6 +397,7 @@ impl<'m> Graph<'m> {
             .and_then(|bytes| Manifest::parse(&bytes, Some(&media_type)).ok());
         if let (Some(manifest), Some(node)) = (manifest, self.nodes.get_mut(digest)) {
             node.referrer = Some(Box::new(node::referrer(&manifest, subject.clone())));
+            self.annotations += manifest.annotations.len();
         }
     }
 

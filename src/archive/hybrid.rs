@@ -26,41 +26,31 @@ pub fn join<'m>(
     problems: &mut Problems,
 ) -> Vec<Entry> {
     let name = format!("{prefix}manifest.json");
-    let items = read_items(members, &name, graph).unwrap_or_else(|fault| {
-        problems.add_in(&name, &fault);
-        Vec::new()
-    });
-    if items.len() > MAX_ITEMS {
-        problems.add_in(
-            &name,
-            &Fault::TooMany {
-                what: "images",
-                limit: MAX_ITEMS,
-            },
-        );
-    }
+    let bytes = read_list(members, &name, graph);
     let mut join = Join::new(members, prefix, stored, graph, problems);
-    for item in items.into_iter().take(MAX_ITEMS) {
-        if let Err(fault) = join.graph.list() {
-            join.problems.add_in(&name, &fault);
-            break;
-        }
-        match item {
-            Ok(item) => join.add(&item, evidence),
-            Err(error) => join.problems.add_in(&name, &Fault::Json(error)),
-        }
+    let mut count = 0;
+    let read = bytes.and_then(|bytes| {
+        docker::for_each_item(&bytes, |item| {
+            count += 1;
+            if count <= MAX_ITEMS {
+                join.take(item, &name, evidence);
+            }
+        })
+    });
+    if let Err(fault) = read {
+        join.problems.add_in(&name, &fault);
+    }
+    if count > MAX_ITEMS {
+        let (what, limit) = ("images", MAX_ITEMS);
+        join.problems.add_in(&name, &Fault::TooMany { what, limit });
     }
     join.entries
 }
 
-fn read_items(
-    members: &Members,
-    name: &str,
-    graph: &mut Graph<'_>,
-) -> Result<Vec<Result<Item, serde_json::Error>>, Fault> {
+fn read_list(members: &Members, name: &str, graph: &mut Graph<'_>) -> Result<Vec<u8>, Fault> {
     let stored = members.locate(name)?;
-    graph.charge(stored.size)?;
-    docker::items(&members.read(stored, docker::MAX_MANIFEST)?)
+    graph.charge(stored.size, docker::MAX_MANIFEST)?;
+    members.read(stored, docker::MAX_MANIFEST)
 }
 
 struct Join<'a, 'm> {
@@ -73,14 +63,25 @@ struct Join<'a, 'm> {
     holders: BTreeMap<Digest, Vec<usize>>,
     /// The stored images with a configuration.
     by_config: BTreeMap<Digest, Vec<Digest>>,
-    /// Whether stored manifests fit, as far as that was asked: many items may share one.
-    fits: BTreeMap<Digest, bool>,
-    /// Configurations that were read, by place; images may share them.
-    configs: BTreeMap<Stored, Option<Arc<Config>>>,
+    /// What was found out about those, by configuration: many items may share one.
+    known: BTreeMap<Digest, Arc<Known>>,
+    /// Configurations that were read, by place, with the digests of the bytes; images may share them.
+    configs: BTreeMap<Stored, (Digest, Option<Arc<Config>>)>,
     /// The configurations of images whose bare tags have been completed, and the manifests whose stored ones have been
     /// replaced: many items may be about one image.
     completed: BTreeSet<Digest>,
     replaced: BTreeSet<Digest>,
+}
+
+/// What the OCI half has of the images with one configuration.
+#[derive(Debug)]
+struct Known {
+    /// Their manifests.
+    stored: Vec<Digest>,
+    /// That of them that fits.
+    fitting: Option<Digest>,
+    /// The layers, by number, that they call by another digest than the diff ID.
+    doubted: BTreeSet<usize>,
 }
 
 impl<'a, 'm> Join<'a, 'm> {
@@ -116,7 +117,7 @@ impl<'a, 'm> Join<'a, 'm> {
             graph,
             problems,
             entries,
-            fits: BTreeMap::new(),
+            known: BTreeMap::new(),
             holders,
             by_config,
             configs: BTreeMap::new(),
@@ -125,14 +126,16 @@ impl<'a, 'm> Join<'a, 'm> {
         }
     }
 
+    fn take(&mut self, item: Result<Item, serde_json::Error>, list: &str, evidence: &mut Evidence) {
+        let item = self.graph.list().and_then(|()| item.map_err(Fault::Json));
+        match item {
+            Ok(item) => self.add(&item, evidence),
+            Err(fault) => self.problems.add_in(list, &fault),
+        }
+    }
+
     fn config(&mut self, item: &Item) -> Option<Arc<Config>> {
-        let config = self.read_config(&item.config).and_then(|config| {
-            if let Some(config) = &config {
-                config.check_name(&item.config)?;
-            }
-            Ok(config)
-        });
-        config.unwrap_or_else(|fault| {
+        self.read_config(&item.config).unwrap_or_else(|fault| {
             self.problems.add_in(&item.config, &fault);
             None
         })
@@ -141,12 +144,37 @@ impl<'a, 'm> Join<'a, 'm> {
     /// The configuration in the member `name`; `None` if that was read before and is none.
     fn read_config(&mut self, name: &str) -> Result<Option<Arc<Config>>, Fault> {
         let stored = docker::locate(self.members, self.prefix, name)?;
-        if let Some(known) = self.configs.get(&stored) {
+        if let Some((digest, known)) = self.configs.get(&stored) {
+            docker::check_name(name, digest)?;
             return Ok(known.clone());
         }
-        let config = Config::read(self.members, stored).map(Arc::new);
-        self.configs.insert(stored, config.as_ref().ok().cloned());
-        config.map(Some)
+        let (digest, config) = Config::read(self.members, stored)?;
+        let name_fits = docker::check_name(name, &digest);
+        let config = config.map(Arc::new);
+        let known = config.as_ref().ok().cloned();
+        self.configs.insert(stored, (digest, known));
+        name_fits?;
+        config.map(Some).map_err(Fault::Json)
+    }
+
+    fn known(&mut self, config: &Digest) -> Arc<Known> {
+        if let Some(known) = self.known.get(config) {
+            return Arc::clone(known);
+        }
+        let stored = self.by_config.get(config).cloned().unwrap_or_default();
+        let doubted = stored
+            .iter()
+            .flat_map(|stored| self.graph.misplaced_layers(stored));
+        let known = Arc::new(Known {
+            fitting: stored
+                .iter()
+                .find(|stored| self.graph.fits(stored))
+                .cloned(),
+            doubted: doubted.collect(),
+            stored,
+        });
+        self.known.insert(config.clone(), Arc::clone(&known));
+        known
     }
 
     fn add(&mut self, item: &Item, evidence: &mut Evidence) {
@@ -154,17 +182,13 @@ impl<'a, 'm> Join<'a, 'm> {
             return;
         };
         evidence.see_item(item, &config.parsed);
-        let known = self
-            .by_config
-            .get(&config.digest)
-            .cloned()
-            .unwrap_or_default();
+        let known = self.known(&config.digest);
         let Some(root) = self.root(item, &config, &known) else {
             return;
         };
         let names = self.full_names(item, &root);
         if !names.is_empty() && self.completed.insert(config.digest.clone()) {
-            self.complete_tags(&known, &names);
+            self.complete_tags(&known.stored, &names);
         }
         let mut is_named = self.holders.contains_key(&root);
         for name in names {
@@ -189,36 +213,25 @@ impl<'a, 'm> Join<'a, 'm> {
 
     /// The manifest to serve for an image: the stored one that fits, or one made here; without
     /// either the stored one stays, whatever it lacks.
-    fn root(&mut self, item: &Item, config: &Config, known: &[Digest]) -> Option<Digest> {
-        for digest in known {
-            let graph = &*self.graph;
-            if *self
-                .fits
-                .entry(digest.clone())
-                .or_insert_with(|| graph.fits(digest))
-            {
-                return Some(digest.clone());
-            }
+    fn root(&mut self, item: &Item, config: &Config, known: &Known) -> Option<Digest> {
+        if known.fitting.is_some() {
+            return known.fitting.clone();
         }
-        let doubted = known
-            .iter()
-            .flat_map(|stored| self.graph.misplaced_layers(stored))
-            .collect();
         let image = docker::Image {
             item,
             config,
-            doubted,
+            doubted: &known.doubted,
         };
         match image.make_manifest(self.members, self.prefix, self.graph) {
             Ok(made) => {
                 if self.replaced.insert(made.clone()) {
-                    self.replace(known, &made);
+                    self.replace(&known.stored, &made);
                 }
                 Some(made)
             }
             Err((member, fault)) => {
                 self.problems.add_in(&member, &fault);
-                known.first().cloned()
+                known.stored.first().cloned()
             }
         }
     }

@@ -53,32 +53,31 @@ pub fn read(
 ) -> Vec<Entry> {
     locate_blobs(members, prefix, graph, problems);
     let name = format!("{prefix}index.json");
-    let listed = read_index(members, &name, graph).unwrap_or_else(|fault| {
-        problems.add_in(&name, &fault);
-        Vec::new()
-    });
-    if listed.len() > MAX_ENTRIES {
-        problems.add_in(
-            &name,
-            &Fault::TooMany {
-                what: "entries",
-                limit: MAX_ENTRIES,
-            },
-        );
-    }
     let mut entries = Vec::new();
-    for descriptor in listed.into_iter().take(MAX_ENTRIES) {
-        if let Err(fault) = graph.list() {
-            problems.add_in(&name, &fault);
-            break;
-        }
-        match descriptor {
-            Ok(descriptor) => {
-                evidence.see_entry(&descriptor);
-                entries.extend(entry(&descriptor, &name, graph, evidence, problems));
+    let mut count = 0;
+    let read = read_index(members, &name, graph).and_then(|bytes| {
+        let read = manifest::for_each_entry(&bytes, |descriptor| {
+            count += 1;
+            if count > MAX_ENTRIES {
+                return;
             }
-            Err(error) => problems.add_in(&name, &Fault::Json(error)),
-        }
+            let listed = graph.list().and_then(|()| descriptor.map_err(Fault::Json));
+            match listed {
+                Ok(descriptor) => {
+                    evidence.see_entry(&descriptor);
+                    entries.extend(entry(&descriptor, &name, graph, evidence, problems));
+                }
+                Err(fault) => problems.add_in(&name, &fault),
+            }
+        });
+        read.map_err(Fault::Manifest)
+    });
+    if let Err(fault) = read {
+        problems.add_in(&name, &fault);
+    }
+    if count > MAX_ENTRIES {
+        let (what, limit) = ("entries", MAX_ENTRIES);
+        problems.add_in(&name, &Fault::TooMany { what, limit });
     }
     entries
 }
@@ -98,15 +97,10 @@ fn digest_of_path(path: &str) -> Option<Digest> {
     Digest::from_hex(Algorithm::from_name(algorithm)?, encoded).ok()
 }
 
-fn read_index(
-    members: &Members,
-    name: &str,
-    graph: &mut Graph<'_>,
-) -> Result<Vec<Result<Descriptor, serde_json::Error>>, Fault> {
+fn read_index(members: &Members, name: &str, graph: &mut Graph<'_>) -> Result<Vec<u8>, Fault> {
     let stored = members.locate(name)?;
-    graph.charge(stored.size)?;
-    let bytes = members.read(stored, MAX_INDEX)?;
-    manifest::index_entries(&bytes).map_err(Fault::Manifest)
+    graph.charge(stored.size, MAX_INDEX)?;
+    members.read(stored, MAX_INDEX)
 }
 
 fn entry(

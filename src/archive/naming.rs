@@ -178,37 +178,50 @@ impl Naming<'_, '_> {
     }
 
     /// Puts what says something about another image where that is; gives back those that are about nothing here. They
-    /// may be about each other, so it goes on while one finds its place.
+    /// may be about each other, so whatever finds its place is looked at for what is about it.
     fn place_at_subjects<'d>(
         &mut self,
-        mut pending: Vec<&'d Digest>,
-        holders: &BTreeMap<&Digest, Vec<&Digest>>,
+        pending: Vec<&'d Digest>,
+        holders: &BTreeMap<&Digest, Vec<&'d Digest>>,
     ) -> Vec<&'d Digest> {
-        loop {
-            let before = pending.len();
-            pending.retain(|root| {
-                let hosts = self
-                    .graph
-                    .subject(root)
-                    .and_then(|subject| holders.get(subject))
-                    .into_iter()
+        let hosts_of = |root: &Digest| {
+            let subject = self.graph.subject(root);
+            let hosts = subject.and_then(|subject| holders.get(subject));
+            hosts.into_iter().flatten().copied()
+        };
+        let mut about: BTreeMap<&Digest, Vec<&'d Digest>> = BTreeMap::new();
+        for root in &pending {
+            for host in hosts_of(root) {
+                about.entry(host).or_default().push(root);
+            }
+        }
+        let mut placed: Vec<&Digest> = about
+            .keys()
+            .copied()
+            .filter(|host| self.named.contains_key(*host))
+            .collect();
+        let mut left: BTreeSet<&'d Digest> = pending.into_iter().collect();
+        while let Some(host) = placed.pop() {
+            for root in about.remove(host).unwrap_or_default() {
+                if !left.contains(root) {
+                    continue;
+                }
+                let theirs = hosts_of(root)
+                    .filter_map(|host| self.named.get(host))
                     .flatten();
-                let theirs = hosts.filter_map(|host| self.named.get(*host)).flatten();
                 let places: BTreeSet<ImageName> = theirs
                     .map(|name| ImageName {
                         tag: None,
                         ..name.clone()
                     })
                     .collect();
-                let is_placed = !places.is_empty();
-                if is_placed {
-                    self.named.insert((*root).clone(), places);
+                if !places.is_empty() {
+                    self.named.insert(root.clone(), places);
+                    left.remove(root);
+                    placed.push(root);
                 }
-                !is_placed
-            });
-            if pending.len() == before {
-                return pending;
             }
         }
+        left.into_iter().collect()
     }
 }

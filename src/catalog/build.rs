@@ -56,6 +56,9 @@ pub fn snapshot(
     }
 }
 
+/// Of one archive at most so many incomplete images are told.
+const MAX_INCOMPLETE: usize = 100;
+
 /// What is different between two lists of archives.
 struct Change {
     kept: HashSet<*const Archive>,
@@ -183,5 +186,6 @@ fn incomplete(archive: &Archive, blobs: &BlobMap) -> Vec<Problem> {
         };
         (missing_manifests + missing_blobs > 0).then(|| Problem::new(archive.path(), &fault))
     };
-    found.images.iter().filter_map(problem).collect()
+    let problems = found.images.iter().filter_map(problem);
+    problems.take(MAX_INCOMPLETE).collect()
 }

@@ -117,13 +117,14 @@ impl ManifestError {
     }
 }
 
-/// The entries of an `index.json`, each for itself: a bad one must not hide the others. At most one more than
-/// [`MAX_ENTRIES`] are read.
+/// Gives the entries of an `index.json` to `take`, each for itself: a bad one must not hide the others, and all of them
+/// together may take much memory. At most one more than [`MAX_ENTRIES`] are read.
 ///
 /// The file lists what a layout holds and is not served, so nothing but its entries counts.
-pub fn index_entries(
+pub fn for_each_entry(
     bytes: &[u8],
-) -> Result<Vec<Result<Descriptor, serde_json::Error>>, ManifestError> {
+    mut take: impl FnMut(Result<Descriptor, serde_json::Error>),
+) -> Result<(), ManifestError> {
     #[derive(Deserialize)]
     struct Index<'b> {
         #[serde(
@@ -137,11 +138,11 @@ pub fn index_entries(
     let text = String::from_utf8_lossy(bytes);
     refuse_array(text.as_bytes())?;
     let index: Index<'_> = serde_json::from_str(&text)?;
-    let entry = |entry: &&serde_json::value::RawValue| {
+    for entry in index.manifests {
         let read: Result<Object<Descriptor>, _> = serde_json::from_str(entry.get());
-        read.map(|Object(descriptor)| descriptor)
-    };
-    Ok(index.manifests.iter().map(entry).collect())
+        take(read.map(|Object(descriptor)| descriptor));
+    }
+    Ok(())
 }
 
 /// Derived readers also take an array, as the fields in their order.
