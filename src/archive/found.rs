@@ -1,6 +1,7 @@
 //! What an archive holds, as it is kept: compact, immutable, and looked up by digest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -29,6 +30,8 @@ pub struct Found {
     pub images: Box<[Image]>,
     /// The manifests and indexes, sorted by digest.
     pub documents: Box<[Document]>,
+    /// What each of them refers to, as sorted positions, one document after the other.
+    pub references: Box<[u32]>,
     /// The numbers of those documents that say something about another one.
     pub(super) referring: Box<[u32]>,
     /// Source and claim of everything that it holds, sorted by digest; `None` where there is one source:
@@ -93,14 +96,12 @@ pub struct PlatformImage {
 /// A manifest or an index: what is needed to answer for it without its bytes.
 #[derive(Debug)]
 pub struct Document {
-    /// Its digest.
-    pub digest: Digest,
+    /// Its position in the archive, which tells its digest and its length.
+    pub position: u32,
     /// The type under which it is served.
     pub media_type: MediaType,
-    /// Its length in bytes.
-    pub size: u64,
-    /// What it refers to, as sorted positions in the archive.
-    pub references: Box<[u32]>,
+    /// What it refers to: a part of [`Found::references`].
+    pub references: Range<u32>,
     /// What it says about another manifest, if it does.
     pub referrer: Option<Box<Referrer>>,
 }
@@ -127,14 +128,19 @@ impl Document {
 impl Found {
     /// The manifest or index with this digest, if it was read in this archive.
     pub fn document(&self, digest: &Digest) -> Option<&Document> {
-        self.document_number(digest)
-            .map(|number| &self.documents[number])
+        let number = self.document_number(self.position(digest)?)?;
+        Some(&self.documents[number])
     }
 
-    fn document_number(&self, digest: &Digest) -> Option<usize> {
+    fn document_number(&self, position: u32) -> Option<usize> {
         self.documents
-            .binary_search_by(|document| document.digest.cmp(digest))
+            .binary_search_by_key(&position, |document| document.position)
             .ok()
+    }
+
+    /// What `document` refers to, as sorted positions.
+    pub fn references(&self, document: &Document) -> &[u32] {
+        &self.references[document.references.start as usize..document.references.end as usize]
     }
 
     /// Those of its documents that say something about another one.
@@ -231,15 +237,15 @@ impl Found {
         let Some(position) = self.position(digest) else {
             return false;
         };
-        let refers = |document: &Document| document.references.binary_search(&position).is_ok();
-        self.document(digest).is_some() || self.documents.iter().any(refers)
+        let refers = |document| self.references(document).binary_search(&position).is_ok();
+        self.document_number(position).is_some() || self.documents.iter().any(refers)
     }
 
     /// Everything that the documents `roots` reach, themselves included, as sorted positions.
     pub fn reach<'d>(&self, roots: impl IntoIterator<Item = &'d Digest>) -> Vec<u32> {
         let mut pending: Vec<usize> = roots
             .into_iter()
-            .filter_map(|root| self.document_number(root))
+            .filter_map(|root| self.document_number(self.position(root)?))
             .collect();
         let mut walked = BTreeSet::new();
         let mut reached = Vec::new();
@@ -248,13 +254,12 @@ impl Found {
                 continue;
             }
             let document = &self.documents[number];
-            reached.extend(self.position(&document.digest));
-            reached.extend_from_slice(&document.references);
+            let references = self.references(document);
+            reached.push(document.position);
+            reached.extend_from_slice(references);
             if document.is_index() {
-                let children = document.references.iter();
-                pending.extend(
-                    children.filter_map(|child| self.document_number(&self.digest(*child))),
-                );
+                let children = references.iter();
+                pending.extend(children.filter_map(|child| self.document_number(*child)));
             }
         }
         reached.sort_unstable();

@@ -93,20 +93,14 @@ impl<'m> Graph<'m> {
         Ok(())
     }
 
-    /// A referrer whose annotations can be kept; without them they are left out.
-    fn referrer(
-        &mut self,
-        mut referrer: Referrer,
-        name: &str,
-        problems: &mut Problems,
-    ) -> Option<Box<Referrer>> {
+    /// Leaves out the annotations of a referrer where too many are kept already.
+    fn cap_annotations(&mut self, referrer: &mut Referrer, name: &str, problems: &mut Problems) {
         self.annotations += referrer.annotations.len();
         if self.annotations > MAX_ANNOTATIONS {
             referrer.annotations.clear();
             let (what, limit) = ("annotations", MAX_ANNOTATIONS);
             problems.add_in(name, &Fault::TooMany { what, limit });
         }
-        Some(Box::new(referrer))
     }
 
     /// Counts an image or a name that is listed.
@@ -203,8 +197,8 @@ impl<'m> Graph<'m> {
             Body::Index { .. } => None,
         };
         let mut node = Node::of(&manifest, size, known);
-        if let Some(referrer) = node.referrer.take() {
-            node.referrer = self.referrer(*referrer, &name, problems);
+        if let Some(referrer) = &mut node.referrer {
+            self.cap_annotations(referrer, &name, problems);
         }
         self.nodes.insert(digest, node);
         if let Body::Index { manifests } = &manifest.body {

@@ -9,7 +9,7 @@ use super::found::{Document, Found, Image, Lacking, PlatformImage, Role};
 use super::graph::{Graph, MAX_REACH};
 use super::members::Stored;
 use super::names::{ImageName, Repository};
-use super::node::{Node, NodeBody, Reference};
+use super::node::{NodeBody, Reference};
 use super::pending::Unhashed;
 use super::problem::{Fault, Problems};
 use crate::content::{Claim, Place, Source};
@@ -31,17 +31,17 @@ pub fn keep(
         sources,
         ..Found::default()
     };
-    found.documents = graph
-        .nodes()
-        .map(|(digest, node)| document(&found, digest, node))
-        .collect();
+    let (documents, references) = documents(graph, &found);
+    (found.documents, found.references) = (documents.into(), references.into());
     found.referring = (0..)
         .zip(&found.documents)
         .filter(|(_, document)| document.referrer.is_some())
         .map(|(number, _)| number)
         .collect();
+    let mut repositories = BTreeSet::new();
     found.images = named
         .into_iter()
+        .map(|(root, names)| (root, shared(names, &mut repositories)))
         .map(|(root, names)| image(graph, &found, root, names))
         .collect();
     found
@@ -164,27 +164,53 @@ fn lacking(graph: &Graph<'_>) -> Box<[Lacking]> {
         .collect()
 }
 
-fn document(found: &Found, digest: &Digest, node: &Node) -> Document {
-    let mut references: Vec<u32> = node
-        .references()
-        .filter_map(|reference| found.position(&reference.digest))
-        .collect();
-    references.sort_unstable();
-    references.dedup();
-    Document {
-        digest: digest.clone(),
-        media_type: node.media_type.clone(),
-        size: node.size,
-        references: references.into(),
-        referrer: node.referrer.clone(),
+/// The documents, and what they refer to.
+fn documents(graph: &Graph<'_>, found: &Found) -> (Vec<Document>, Vec<u32>) {
+    let (mut documents, mut references) = (Vec::new(), Vec::new());
+    for (digest, node) in graph.nodes() {
+        let Some(position) = found.position(digest) else {
+            continue;
+        };
+        let mut referred: Vec<u32> = node
+            .references()
+            .filter_map(|reference| found.position(&reference.digest))
+            .collect();
+        referred.sort_unstable();
+        referred.dedup();
+        let start = count(&references);
+        references.append(&mut referred);
+        documents.push(Document {
+            position,
+            media_type: node.media_type.clone(),
+            references: start..count(&references),
+            referrer: node.referrer.clone(),
+        });
     }
+    (documents, references)
 }
 
-fn image(graph: &Graph<'_>, found: &Found, root: Digest, names: BTreeSet<ImageName>) -> Image {
+/// There are caps far below on what is referred to.
+fn count(references: &[u32]) -> u32 {
+    u32::try_from(references.len()).unwrap_or(u32::MAX)
+}
+
+/// The same names, with those of one repository in the same memory.
+fn shared(names: BTreeSet<ImageName>, repositories: &mut BTreeSet<Repository>) -> Box<[ImageName]> {
+    let share = |name: ImageName| {
+        if let Some(repository) = repositories.get(&name.repository).cloned() {
+            return ImageName { repository, ..name };
+        }
+        repositories.insert(name.repository.clone());
+        name
+    };
+    names.into_iter().map(share).collect()
+}
+
+fn image(graph: &Graph<'_>, found: &Found, root: Digest, names: Box<[ImageName]>) -> Image {
     let (platforms, created) = platforms(graph, &root);
     let sizes = found.reach([&root]).into_iter().map(|at| found.size(at));
     Image {
-        names: names.into_iter().collect(),
+        names,
         created,
         platforms: platforms.into(),
         size: sizes.fold(0, u64::saturating_add),

@@ -186,8 +186,8 @@ impl Naming<'_, '_> {
     ) -> Vec<&'d Digest> {
         let hosts_of = |root: &Digest| {
             let subject = self.graph.subject(root);
-            let hosts = subject.and_then(|subject| holders.get(subject));
-            hosts.into_iter().flatten().copied()
+            let known = subject.and_then(|subject| holders.get(subject));
+            known.into_iter().flatten().copied()
         };
         let mut about: BTreeMap<&Digest, Vec<&'d Digest>> = BTreeMap::new();
         for root in &pending {
@@ -195,13 +195,13 @@ impl Naming<'_, '_> {
                 about.entry(host).or_default().push(root);
             }
         }
-        let mut placed: Vec<&Digest> = about
+        let mut hosts: Vec<&Digest> = about
             .keys()
             .copied()
             .filter(|host| self.named.contains_key(*host))
             .collect();
         let mut left: BTreeSet<&'d Digest> = pending.into_iter().collect();
-        while let Some(host) = placed.pop() {
+        while let Some(host) = hosts.pop() {
             for root in about.remove(host).unwrap_or_default() {
                 if !left.contains(root) {
                     continue;
@@ -218,7 +218,7 @@ impl Naming<'_, '_> {
                 if !places.is_empty() {
                     self.named.insert(root.clone(), places);
                     left.remove(root);
-                    placed.push(root);
+                    hosts.push(root);
                 }
             }
         }

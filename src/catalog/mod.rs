@@ -30,7 +30,7 @@ use crate::content::Root;
 pub use crate::archive::{Document, Image, Problem, Severity};
 pub use archive::Archive;
 pub use repository::Repository;
-pub use snapshot::{Manifest, Snapshot, View};
+pub use snapshot::{Manifest, Referring, Snapshot, View};
 
 /// What the user decides about names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

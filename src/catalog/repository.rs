@@ -100,6 +100,14 @@ impl DocumentRef {
     pub(super) fn document(&self) -> &Document {
         &self.archive.found.documents[self.number as usize]
     }
+
+    pub(super) fn digest(&self) -> Digest {
+        self.archive.found.digest(self.document().position)
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.archive.found.size(self.document().position)
+    }
 }
 
 impl Holding {
@@ -364,8 +372,8 @@ fn coalesced(name: ImageName, parts: Box<[ImageRef]>) -> Coalesced {
         Some(canonical::Child {
             media_type: document.media_type.clone(),
             blob: canonical::Blob {
-                digest: document.digest.clone(),
-                size: document.size,
+                digest: part.image().root.clone(),
+                size: part.archive.found.size(document.position),
             },
             platform: (**platform).clone(),
         })
@@ -392,17 +400,15 @@ fn coalesced(name: ImageName, parts: Box<[ImageRef]>) -> Coalesced {
 }
 
 fn referrers(holdings: &[Holding]) -> BTreeMap<Digest, Vec<DocumentRef>> {
-    let mut referrers: BTreeMap<Digest, BTreeMap<&Digest, DocumentRef>> = BTreeMap::new();
+    let mut referrers: BTreeMap<Digest, BTreeMap<Digest, DocumentRef>> = BTreeMap::new();
     for holding in holdings {
         let found = &holding.archive.found;
         for (number, document) in found.referring() {
-            let is_here = found
-                .position(&document.digest)
-                .is_some_and(|position| holding.reaches(position));
+            let is_here = holding.reaches(document.position);
             if let Some(referrer) = document.referrer.as_ref().filter(|_| is_here) {
                 let about = referrers.entry(referrer.subject.clone()).or_default();
                 about
-                    .entry(&document.digest)
+                    .entry(found.digest(document.position))
                     .or_insert_with(|| DocumentRef {
                         archive: Arc::clone(&holding.archive),
                         number,

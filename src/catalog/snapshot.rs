@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Archive;
 use super::blobs::{BlobMap, Located};
 use super::names::{self, Names};
-use super::repository::{Coalesced, DocumentRef, Holding, Repository, Target};
+use super::repository::{Coalesced, Holding, Repository, Target};
 use crate::archive::{Document, Image, Problem, Repository as Key};
 use crate::content::{Content, Copy, Place};
 use crate::digest::Digest;
@@ -36,6 +36,17 @@ pub struct View<'s> {
     number: usize,
     /// Whoever asks for a host's images by `ns` gets what that host has, and no tag of ours.
     is_mirror: bool,
+}
+
+/// A manifest or an index that says something about another one.
+#[derive(Clone, Debug)]
+pub struct Referring<'s> {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// What it is, and what it says.
+    pub document: &'s Document,
 }
 
 /// A manifest or an index that can be sent.
@@ -336,8 +347,12 @@ impl<'s> View<'s> {
     }
 
     /// The manifests here whose subject is `digest`, sorted by their own.
-    pub fn referrers(&self, digest: &Digest) -> impl Iterator<Item = &'s Document> {
+    pub fn referrers(&self, digest: &Digest) -> impl Iterator<Item = Referring<'s>> {
         let about = self.repository().referrers.get(digest);
-        about.into_iter().flatten().map(DocumentRef::document)
+        about.into_iter().flatten().map(|about| Referring {
+            digest: about.digest(),
+            size: about.size(),
+            document: about.document(),
+        })
     }
 }

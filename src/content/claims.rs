@@ -14,8 +14,8 @@ pub(super) struct Claims {
     packed: Box<[Packed]>,
     /// The digests by SHA-512, which do not fit, in the order of their claims.
     wide: Box<[[u8; 64]]>,
-    /// For each claim on a document, by its number, what is kept of it.
-    documents: Box<[(u32, OnceLock<Kept>)]>,
+    /// What is kept of documents, by the numbers of their claims: most files are never asked for one.
+    kept: OnceLock<Box<[(u32, OnceLock<Kept>)]>>,
     /// What lies in memory.
     memory: Box<[Bytes]>,
 }
@@ -40,14 +40,11 @@ impl Claims {
         // Stable: of two claims on one digest the one that was given first stays the first.
         claims.sort_by(|a, b| a.digest.cmp(&b.digest));
         let (mut packed, mut wide) = (Vec::with_capacity(claims.len()), Vec::new());
-        let (mut documents, mut memory) = (Vec::new(), Vec::new());
-        for (number, Claim { digest, place }) in (0..).zip(claims) {
+        let mut memory = Vec::new();
+        for Claim { digest, place } in claims {
             let (offset, length, kind) = match place {
                 Place::Extent { offset, length } => (offset, length, EXTENT),
-                Place::Document { offset, length } => {
-                    documents.push((number, OnceLock::new()));
-                    (offset, length, DOCUMENT)
-                }
+                Place::Document { offset, length } => (offset, length, DOCUMENT),
                 Place::Memory(bytes) => {
                     let length = bytes.len() as u64;
                     memory.push(bytes);
@@ -68,7 +65,7 @@ impl Claims {
         Self {
             packed: packed.into(),
             wide: wide.into(),
-            documents: documents.into(),
+            kept: OnceLock::new(),
             memory: memory.into(),
         }
     }
@@ -136,15 +133,32 @@ impl Claims {
         self.packed[claim].length & !KIND
     }
 
-    /// What is kept of the document that `claim` is on; `None` if it is on something else.
-    pub(super) fn kept(&self, claim: usize) -> Option<&OnceLock<Kept>> {
-        let number = u32::try_from(claim).ok()?;
-        let at = self
-            .documents
-            .binary_search_by_key(&number, |(number, _)| *number)
-            .ok()?;
-        Some(&self.documents[at].1)
+    /// What is kept of the document that `claim` is on, if anything is.
+    pub(super) fn kept(&self, claim: usize) -> Option<&Kept> {
+        let kept = self.kept.get()?;
+        kept[at(kept, claim)?].1.get()
     }
+
+    /// Keeps `bytes` of the document that `claim` is on.
+    pub(super) fn keep(&self, claim: usize, bytes: Kept) {
+        let kept = self.kept.get_or_init(|| {
+            let claims = (0..).zip(&self.packed);
+            let documents = claims.filter(|(_, packed)| packed.length & KIND == DOCUMENT);
+            documents
+                .map(|(claim, _)| (claim, OnceLock::new()))
+                .collect()
+        });
+        if let Some(at) = at(kept, claim) {
+            // Whoever comes second drops the same bytes.
+            let _ = kept[at].1.set(bytes);
+        }
+    }
+}
+
+/// The place of `claim` among those on documents.
+fn at(kept: &[(u32, OnceLock<Kept>)], claim: usize) -> Option<usize> {
+    let claim = u32::try_from(claim).ok()?;
+    kept.binary_search_by_key(&claim, |(known, _)| *known).ok()
 }
 
 #[cfg(test)]
@@ -190,6 +204,8 @@ mod tests {
                 prop_assert!(packed.is_of(number, &claim.digest));
                 let first = expected.iter().position(|known| known.digest == claim.digest);
                 prop_assert_eq!(packed.find(&claim.digest), first);
+                prop_assert!(packed.kept(number).is_none());
+                packed.keep(number, Kept::within_budget("kept".into()).unwrap());
                 let is_document = matches!(claim.place, Place::Document { .. });
                 prop_assert_eq!(packed.kept(number).is_some(), is_document);
             }

@@ -34,12 +34,12 @@ impl Root {
 pub struct Location {
     root: Arc<Root>,
     /// Empty where the root itself is the file.
-    relative: Box<Path>,
+    relative: Arc<Path>,
 }
 
 impl Location {
     /// The file `relative` beneath `root`; with an empty path, the root itself.
-    pub fn new(root: Arc<Root>, relative: impl Into<Box<Path>>) -> Self {
+    pub fn new(root: Arc<Root>, relative: impl Into<Arc<Path>>) -> Self {
         Self {
             root,
             relative: relative.into(),
@@ -49,10 +49,7 @@ impl Location {
     /// The file `name` in the folder that this is.
     #[must_use]
     pub fn join(&self, name: impl AsRef<Path>) -> Self {
-        Self::new(
-            Arc::clone(&self.root),
-            self.relative.join(name).into_boxed_path(),
-        )
+        Self::new(Arc::clone(&self.root), self.relative.join(name))
     }
 
     /// The path relative to the root; empty where the root itself is the file.

@@ -2,11 +2,10 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::source::Kept;
 use super::{Claim, Content, Copy, File, Piece, Place, Source};
 
 /// Why no copy of a blob could be opened.
@@ -173,10 +172,7 @@ impl Piece {
 
 impl Copy {
     fn is_in_memory(&self) -> bool {
-        match self.source.kept(self.claim) {
-            Some(kept) => kept.get().is_some(),
-            None => matches!(self.claim().place, Place::Memory(_)),
-        }
+        self.source.kept(self.claim).is_some() || matches!(self.claim().place, Place::Memory(_))
     }
 
     fn open(&self, range: &Range<u64>, files: &mut Files) -> Result<Part, OpenError> {
@@ -184,19 +180,15 @@ impl Copy {
         match place {
             Place::Memory(bytes) => Ok(Part::Memory(slice(&bytes, range)?)),
             Place::Document { offset, length } => {
-                let kept = self.source.kept(self.claim);
-                if let Some(kept) = kept.and_then(OnceLock::get) {
-                    return Ok(Part::Memory(slice(kept.bytes(), range)?));
+                if let Some(kept) = self.source.kept(self.claim) {
+                    return Ok(Part::Memory(slice(kept, range)?));
                 }
                 let file = files.open(&self.source)?;
                 let bytes = read_whole(&file, offset, length)?;
                 if !digest.matches(&bytes) {
                     return Err(OpenError::Damaged);
                 }
-                if let (Some(kept), Some(keep)) = (kept, Kept::within_budget(bytes.clone())) {
-                    // Whoever comes second drops the same bytes.
-                    let _ = kept.set(keep);
-                }
+                self.source.keep(self.claim, &bytes);
                 Ok(Part::Memory(slice(&bytes, range)?))
             }
             Place::Extent { offset, length } => {

@@ -1,6 +1,5 @@
 //! Files that hold blobs, and what they claim about them.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
@@ -75,8 +74,16 @@ impl Source {
         self.claims.find(digest)
     }
 
-    pub(super) fn kept(&self, number: usize) -> Option<&OnceLock<Kept>> {
-        self.claims.kept(number)
+    /// What is kept of the document that the claim of this number is on.
+    pub(super) fn kept(&self, number: usize) -> Option<&Bytes> {
+        self.claims.kept(number).map(|kept| &kept.0)
+    }
+
+    /// Keeps the bytes of the document that the claim of this number is on, while there is room.
+    pub(super) fn keep(&self, number: usize, bytes: &Bytes) {
+        if let Some(kept) = Kept::within_budget(bytes.clone()) {
+            self.claims.keep(number, kept);
+        }
     }
 }
 
@@ -141,10 +148,6 @@ impl Kept {
         KEPT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown)
             .ok()
             .map(|_| Self(bytes))
-    }
-
-    pub(super) fn bytes(&self) -> &Bytes {
-        &self.0
     }
 }
 

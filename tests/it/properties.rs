@@ -100,7 +100,7 @@ fn describe(text: &mut String, view: View<'_>, snapshot: &Snapshot) {
             .manifest(digest)
             .map(|manifest| format!("{} {}", manifest.media_type, hash(&manifest.content)));
         let blob = view.blob(digest).map(|content| hash(&content));
-        let referrers: Vec<&Digest> = view.referrers(digest).map(|about| &about.digest).collect();
+        let referrers: Vec<Digest> = view.referrers(digest).map(|about| about.digest).collect();
         if manifest.is_some() || blob.is_some() || media_type.is_some() || !referrers.is_empty() {
             writeln!(
                 text,

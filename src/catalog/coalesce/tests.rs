@@ -30,10 +30,9 @@ impl Sample {
             .collect();
         references.sort_unstable();
         let document = Document {
-            digest: root.clone(),
+            position: position(&root),
             media_type,
-            size: 1,
-            references: references.into(),
+            references: 0..u32::try_from(references.len()).unwrap(),
             referrer: None,
         };
         let role = |digest: &Digest| {
@@ -50,6 +49,7 @@ impl Sample {
         };
         let mut found = Found::default();
         found.documents = Box::new([document]);
+        found.references = references.into();
         found.lacking = all.iter().map(lacking).collect();
         Self {
             name,

@@ -8,7 +8,7 @@ use super::super::Reply;
 use super::page::Page;
 use super::respond;
 use super::route::Reference;
-use crate::catalog::{Document, View};
+use crate::catalog::{Referring, View};
 use crate::oci::{Host, MediaType, Name};
 
 /// A list is cut into pages of this many bytes: clients take documents of 4 megabytes.
@@ -28,16 +28,16 @@ pub(super) struct Query<'q> {
 
 /// The list as an image index; an unknown subject has an empty one.
 pub(super) fn list(view: View<'_>, query: &Query<'_>) -> Reply {
-    let all: Vec<&Document> = match query.subject {
+    let all: Vec<Referring<'_>> = match query.subject {
         Reference::Digest(subject) => view
             .referrers(subject)
-            .filter(|document| query.wants(document))
+            .filter(|referring| query.wants(referring))
             .collect(),
         _ => Vec::new(),
     };
     let digests: Vec<String> = all
         .iter()
-        .map(|document| document.digest.to_string())
+        .map(|referring| referring.digest.to_string())
         .collect();
     let (wanted, mut more) = query.page.of(&digests);
     let start = wanted
@@ -45,8 +45,8 @@ pub(super) fn list(view: View<'_>, query: &Query<'_>) -> Reply {
         .and_then(|first| digests.iter().position(|digest| digest == first))
         .unwrap_or_default();
     let (mut manifests, mut size) = (Vec::new(), 0);
-    for document in &all[start..start + wanted.len()] {
-        let descriptor = descriptor(document);
+    for referring in &all[start..start + wanted.len()] {
+        let descriptor = descriptor(referring);
         size += descriptor.to_string().len();
         if size > MAX_PAGE && !manifests.is_empty() {
             more = true;
@@ -76,8 +76,9 @@ pub(super) fn list(view: View<'_>, query: &Query<'_>) -> Reply {
 }
 
 impl Query<'_> {
-    fn wants(&self, document: &Document) -> bool {
-        let artifact_type = document
+    fn wants(&self, referring: &Referring<'_>) -> bool {
+        let artifact_type = referring
+            .document
             .referrer
             .as_ref()
             .and_then(|referrer| referrer.artifact_type.as_deref());
@@ -85,13 +86,13 @@ impl Query<'_> {
     }
 }
 
-fn descriptor(document: &Document) -> Value {
+fn descriptor(referring: &Referring<'_>) -> Value {
     let mut descriptor = json!({
-        "mediaType": document.media_type.as_str(),
-        "digest": document.digest.to_string(),
-        "size": document.size,
+        "mediaType": referring.document.media_type.as_str(),
+        "digest": referring.digest.to_string(),
+        "size": referring.size,
     });
-    if let Some(referrer) = &document.referrer {
+    if let Some(referrer) = &referring.document.referrer {
         if let Some(artifact_type) = &referrer.artifact_type {
             descriptor["artifactType"] = json!(artifact_type);
         }
