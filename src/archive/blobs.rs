@@ -15,6 +15,9 @@ const MAX_MEMORY: usize = 16 << 20;
 /// At most so many bytes of one archive are hashed while it is read; whole layers are hashed later.
 const MAX_HASHED: u64 = 1 << 30;
 
+/// Of so many places that claim one digest the right one is looked for.
+const MAX_PLACES: usize = 64;
+
 /// One of several layouts of an archive.
 #[derive(Debug, Default)]
 struct Layout {
@@ -82,7 +85,7 @@ impl<'m> Blobs<'m> {
             Some(known) if *known == stored => {}
             Some(_) => {
                 let others = self.alternates.entry(digest).or_default();
-                if !others.contains(&stored) {
+                if others.len() < MAX_PLACES && !others.contains(&stored) {
                     others.push(stored);
                 }
             }

@@ -103,14 +103,15 @@ pub fn kind_of_manifest(members: &Members, name: &str) -> Option<Kind> {
 }
 
 /// Gives the images that `manifest.json` lists to `take`, each for itself: a bad one must not hide the others, and all
-/// of them together may take much memory. At most one more than [`MAX_ITEMS`] are read.
+/// of them together may take much memory. At most [`MAX_ITEMS`] are given; one more is counted, which tells that there are
+/// more.
 ///
 /// # Errors
 /// [`Fault`] if it cannot be parsed.
 pub fn for_each_item(
     bytes: &[u8],
     mut take: impl FnMut(Result<Item, serde_json::Error>),
-) -> Result<(), Fault> {
+) -> Result<usize, Fault> {
     #[derive(Deserialize)]
     #[serde(transparent)]
     struct Items<'b> {
@@ -120,11 +121,11 @@ pub fn for_each_item(
     // What is no UTF-8 harms the item that it is in.
     let text = String::from_utf8_lossy(bytes);
     let items: Items<'_> = serde_json::from_str(&text).map_err(Fault::Json)?;
-    for item in items.all {
+    for item in items.all.iter().take(MAX_ITEMS) {
         let read: Result<Object<Item>, _> = serde_json::from_str(item.get());
         take(read.map(|Object(item)| item));
     }
-    Ok(())
+    Ok(items.all.len())
 }
 
 impl Config {

@@ -14,7 +14,7 @@ use super::node::{self, ImageNode, Known, LayerNode, Node, NodeBody, Reference};
 use super::problem::{Fault, Problems};
 use super::{Learned, Role};
 use crate::digest::Digest;
-use crate::oci::manifest::{Body, MAX_ENTRIES, MAX_LAYERS};
+use crate::oci::manifest::{Body, MAX_ENTRIES, MAX_LAYERS, ManifestError};
 use crate::oci::{Descriptor, ImageConfig, Manifest, MediaType};
 
 /// Manifests and indexes up to this size are read; the specification asks for at least 4 megabytes.
@@ -175,16 +175,24 @@ impl<'m> Graph<'m> {
         if depth > MAX_DEPTH {
             return problems.add_in(parent, &Fault::TooDeep(MAX_DEPTH));
         }
-        if self.nodes.len() >= MAX_DOCUMENTS || self.bytes_read > MAX_BYTES {
+        if self.nodes.len() >= MAX_DOCUMENTS {
             let (what, limit) = ("manifests", MAX_DOCUMENTS);
             return problems.add_in(parent, &Fault::TooMany { what, limit });
+        }
+        if let Err(fault) = self.charge(0, 0) {
+            return problems.add_in(parent, &fault);
         }
         let name = digest.to_string();
         let (manifest, size) = match self.read_manifest(descriptor, &digest) {
             Ok(read) => read,
             Err(fault) => {
-                // What another reference says about its size may be right.
-                if !matches!(fault, Fault::SizeMismatch { .. }) {
+                // What another reference says about its size or its type may be right.
+                let is_of_reference = matches!(
+                    fault,
+                    Fault::SizeMismatch { .. }
+                        | Fault::Manifest(ManifestError::Contradiction { .. })
+                );
+                if !is_of_reference {
                     self.refused.insert(digest);
                 }
                 return problems.add_in(&name, &fault);

@@ -28,24 +28,21 @@ pub fn join<'m>(
     let name = format!("{prefix}manifest.json");
     let bytes = read_list(members, &name, graph);
     let mut join = Join::new(members, prefix, stored, graph, problems);
-    let mut count = 0;
-    let read = bytes.and_then(|bytes| {
-        docker::for_each_item(&bytes, |item| {
-            count += 1;
-            if count <= MAX_ITEMS {
-                join.take(item, &name, evidence);
-            }
-        })
-    });
-    if let Err(fault) = read {
-        join.problems.add_in(&name, &fault);
-    }
-    if count > MAX_ITEMS {
-        let (what, limit) = ("images", MAX_ITEMS);
-        join.problems.add_in(&name, &Fault::TooMany { what, limit });
+    let read = bytes
+        .and_then(|bytes| docker::for_each_item(&bytes, |item| join.take(item, &name, evidence)));
+    match read {
+        Ok(count) if count > MAX_ITEMS => {
+            let (what, limit) = ("images", MAX_ITEMS);
+            join.problems.add_in(&name, &Fault::TooMany { what, limit });
+        }
+        Ok(_) => {}
+        Err(fault) => join.problems.add_in(&name, &fault),
     }
     join.entries
 }
+
+/// Among so many manifests of one configuration the one is looked for that an item means.
+const MAX_FITTING: usize = 16;
 
 fn read_list(members: &Members, name: &str, graph: &mut Graph<'_>) -> Result<Vec<u8>, Fault> {
     let stored = members.locate(name)?;
@@ -78,8 +75,8 @@ struct Join<'a, 'm> {
 struct Known {
     /// Their manifests.
     stored: Vec<Digest>,
-    /// That of them that fits.
-    fitting: Option<Digest>,
+    /// Those of them that fit, as far as it matters which.
+    fitting: Vec<Digest>,
     /// The layers, by number, that they call by another digest than the diff ID.
     doubted: BTreeSet<usize>,
 }
@@ -168,8 +165,10 @@ impl<'a, 'm> Join<'a, 'm> {
         let known = Arc::new(Known {
             fitting: stored
                 .iter()
-                .find(|stored| self.graph.fits(stored))
-                .cloned(),
+                .filter(|stored| self.graph.fits(stored))
+                .take(MAX_FITTING)
+                .cloned()
+                .collect(),
             doubted: doubted.collect(),
             stored,
         });
@@ -214,8 +213,8 @@ impl<'a, 'm> Join<'a, 'm> {
     /// The manifest to serve for an image: the stored one that fits, or one made here; without
     /// either the stored one stays, whatever it lacks.
     fn root(&mut self, item: &Item, config: &Config, known: &Known) -> Option<Digest> {
-        if known.fitting.is_some() {
-            return known.fitting.clone();
+        if let Some(fitting) = self.fitting(item, known) {
+            return Some(fitting);
         }
         let image = docker::Image {
             item,
@@ -234,6 +233,21 @@ impl<'a, 'm> Join<'a, 'm> {
                 known.stored.first().cloned()
             }
         }
+    }
+
+    /// That of several stored manifests that fit which has a name of the item: images may share a configuration.
+    fn fitting(&self, item: &Item, known: &Known) -> Option<Digest> {
+        let has_name = |root: &&Digest| {
+            item.repo_tags.iter().any(|text| {
+                let name = names::full(text, root);
+                matches!(name, Ok(Written::Full(name)) if self.is_held_under(root, &name))
+            })
+        };
+        let named = match known.fitting.as_slice() {
+            [] | [_] => None,
+            several => several.iter().find(has_name),
+        };
+        named.or(known.fitting.first()).cloned()
     }
 
     /// Gives the names of stored manifests that do not fit to the one made in their place.

@@ -4,6 +4,7 @@
 //! a Docker archive, or both at once (see [`hybrid`]), or what skopeo calls a `dir:`.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use super::graph::Graph;
 use super::keep::keep;
@@ -29,19 +30,27 @@ pub fn find(
     }
     let mut graph = Graph::new(members, learned);
     let mut evidence = Evidence::default();
-    let mut entries = Vec::new();
+    let mut listed = Vec::new();
     for root in &roots {
         if roots.len() > 1 {
             graph.blobs.start_layout();
         }
-        entries.extend(root.read(members, &mut graph, &mut evidence, problems));
+        listed.push(root.read(members, &mut graph, &mut evidence, problems));
     }
     for name in graph.blobs.ambiguous() {
         problems.add_in(name, &Fault::Duplicate);
     }
     graph.forget_damaged();
-    let derived = derived_name(location, evidence.has(Sign::Dir));
-    let named = naming::name_all(&entries, &graph, derived.as_ref(), problems);
+    let is_dir = evidence.has(Sign::Dir);
+    let mut named = Named::new();
+    for (root, entries) in roots.iter().zip(&listed) {
+        // Each of several layouts has a name of its own; a folder around the only one means nothing.
+        let folder = if roots.len() > 1 { &root.prefix } else { "" };
+        let derived = derived_name(location, folder, is_dir);
+        for (image, names) in naming::name_all(entries, &graph, derived.as_ref(), problems) {
+            named.entry(image).or_default().extend(names);
+        }
+    }
     take_fallback_tags(&named, &mut graph);
     Found {
         format: evidence.format(),
@@ -181,10 +190,11 @@ impl Root {
     }
 }
 
-/// The name for whatever has none: the file's path, or the root's own name.
-fn derived_name(location: &Location, is_dir: bool) -> Option<PathName> {
+/// The name for whatever has none in the folder `folder` of the archive: the file's path, or the root's own name, and
+/// that folder.
+fn derived_name(location: &Location, folder: &str, is_dir: bool) -> Option<PathName> {
     let relative = location.relative();
-    if relative.as_os_str().is_empty() {
+    let path = if relative.as_os_str().is_empty() {
         let path = location.path();
         // The current folder has a name too.
         let path = if path.file_name().is_some() {
@@ -192,10 +202,19 @@ fn derived_name(location: &Location, is_dir: bool) -> Option<PathName> {
         } else {
             path.canonicalize().ok()?
         };
-        return names::from_path(path.file_name()?.as_ref());
+        PathBuf::from(path.file_name()?)
+    } else {
+        relative.to_owned()
+    };
+    if folder.is_empty() {
+        let synced = names::from_synced_path(&path).filter(|_| is_dir);
+        return synced.or_else(|| names::from_path(&path));
     }
-    let synced = names::from_synced_path(relative).filter(|_| is_dir);
-    synced.or_else(|| names::from_path(relative))
+    let synced = names::from_synced_path(folder.trim_end_matches('/').as_ref());
+    synced.filter(|_| is_dir).or_else(|| {
+        let archive = names::without_extension(path.file_name()?.to_str()?).to_owned();
+        names::from_path(&path.with_file_name(archive).join(folder))
+    })
 }
 
 /// Lists what tags like `sha256-<hex>` hold among the referrers of that digest: where a registry could not list

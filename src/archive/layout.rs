@@ -54,13 +54,8 @@ pub fn read(
     locate_blobs(members, prefix, graph, problems);
     let name = format!("{prefix}index.json");
     let mut entries = Vec::new();
-    let mut count = 0;
     let read = read_index(members, &name, graph).and_then(|bytes| {
         let read = manifest::for_each_entry(&bytes, |descriptor| {
-            count += 1;
-            if count > MAX_ENTRIES {
-                return;
-            }
             let listed = graph.list().and_then(|()| descriptor.map_err(Fault::Json));
             match listed {
                 Ok(descriptor) => {
@@ -72,12 +67,13 @@ pub fn read(
         });
         read.map_err(Fault::Manifest)
     });
-    if let Err(fault) = read {
-        problems.add_in(&name, &fault);
-    }
-    if count > MAX_ENTRIES {
-        let (what, limit) = ("entries", MAX_ENTRIES);
-        problems.add_in(&name, &Fault::TooMany { what, limit });
+    match read {
+        Ok(count) if count > MAX_ENTRIES => {
+            let (what, limit) = ("entries", MAX_ENTRIES);
+            problems.add_in(&name, &Fault::TooMany { what, limit });
+        }
+        Ok(_) => {}
+        Err(fault) => problems.add_in(&name, &fault),
     }
     entries
 }

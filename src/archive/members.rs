@@ -36,8 +36,8 @@ pub struct Stored {
 #[derive(Debug)]
 enum Member {
     File(Stored),
-    /// The name of another member, relative to the archive's root.
-    Link(String),
+    /// The name of another member, relative to the archive's root; `None` if it leads out of that.
+    Link(Option<String>),
     /// Stored as a map and fragments.
     Sparse,
     /// Several members of this name that differ; those of them that are files.
@@ -107,6 +107,13 @@ impl Members {
             table: BTreeMap::new(),
         };
         for (path, identity) in listing {
+            let stored = Stored {
+                file: members.files.len(),
+                offset: 0,
+                size: identity.size(),
+            };
+            // Listed whatever comes of it: what was learned of a file goes by its number.
+            members.files.push((location.join(path), *identity));
             // No name that a layout gives a meaning to is anything but ASCII.
             let Some(name) = path.to_str() else { continue };
             // Blobs are not opened here, so it would be found out only by whoever asks for them.
@@ -114,12 +121,6 @@ impl Members {
                 problems.add_in(name, &Fault::Unreadable(error.into()));
                 continue;
             }
-            let stored = Stored {
-                file: members.files.len(),
-                offset: 0,
-                size: identity.size(),
-            };
-            members.files.push((location.join(path), *identity));
             members.table.insert(name.to_owned(), Member::File(stored));
         }
         members
@@ -140,10 +141,8 @@ impl Members {
             tar::Kind::File => Member::File(stored),
             tar::Kind::Sparse => Member::Sparse,
             // A target outside the archive is no member, so the link leads nowhere.
-            tar::Kind::Symlink(target) => {
-                Member::Link(clean(&target, parent(&name)).unwrap_or_default())
-            }
-            tar::Kind::Hardlink(target) => Member::Link(clean(&target, "").unwrap_or_default()),
+            tar::Kind::Symlink(target) => Member::Link(clean(&target, parent(&name))),
+            tar::Kind::Hardlink(target) => Member::Link(clean(&target, "")),
         };
         match self.table.entry(name) {
             Entry::Vacant(vacant) => {
@@ -213,10 +212,10 @@ impl Members {
         for _ in 0..=MAX_HOPS {
             match self.table.get(at) {
                 Some(Member::File(stored)) => return Ok(*stored),
-                Some(Member::Link(target)) => at = target,
+                Some(Member::Link(Some(target))) => at = target,
                 Some(Member::Sparse) => return Err(Fault::SparseMember),
                 Some(Member::Ambiguous(_)) => return Err(Fault::Duplicate),
-                None => break,
+                Some(Member::Link(None)) | None => break,
             }
         }
         Err(Fault::MissingMember(name.to_owned()))

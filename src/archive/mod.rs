@@ -81,8 +81,11 @@ pub fn read(candidate: &Candidate, learned: &Learned) -> (Found, Problems) {
 fn members(candidate: &Candidate, path: &Path, problems: &mut Problems) -> Result<Members, Fault> {
     match &candidate.stamp {
         Stamp::Folder(listing) => Ok(Members::of_folder(&candidate.location, listing, problems)),
-        Stamp::File(_) => {
+        Stamp::File(seen) => {
             let file = File::open(&candidate.location).map_err(Fault::Unreadable)?;
+            if file.identity() != seen {
+                return Err(Fault::Changing);
+            }
             check_is_tar(&file, path)?;
             Members::of_tar(&candidate.location, file, problems)
         }

@@ -281,9 +281,10 @@ pub fn from_path(path: &Path) -> Option<PathName> {
 pub fn from_synced_path(path: &Path) -> Option<PathName> {
     let text = path.to_str()?;
     let reference: Reference = text.parse().ok()?;
-    let has_host = text
-        .to_ascii_lowercase()
-        .starts_with(reference.host.as_str());
+    let host: Option<Host> = text
+        .split_once('/')
+        .and_then(|(first, _)| first.parse().ok());
+    let has_host = host.as_ref() == Some(&reference.host);
     if !has_host || reference.tag.is_none() && reference.digest.is_none() {
         return None;
     }
@@ -298,7 +299,8 @@ pub fn is_archive_name(file_name: &str) -> bool {
     without_extension(file_name).len() < file_name.len()
 }
 
-fn without_extension(file_name: &str) -> &str {
+/// The name of an archive without what says that it is one.
+pub fn without_extension(file_name: &str) -> &str {
     let lower = file_name.to_ascii_lowercase();
     let extension = EXTENSIONS
         .iter()

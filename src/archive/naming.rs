@@ -10,6 +10,9 @@ use super::problem::{Fault, Problems};
 use crate::digest::Digest;
 use crate::oci::{Platform, Tag};
 
+/// All images of an archive have no more names together: a signature takes those of all images that are called as it is.
+const MAX_NAMES: usize = 50_000;
+
 /// The images of an archive with their names. None is without one, but those that another one holds.
 pub type Named = BTreeMap<Digest, BTreeSet<ImageName>>;
 
@@ -24,6 +27,7 @@ pub fn name_all(
         graph,
         derived,
         named: Named::new(),
+        given: 0,
     };
     let (about, images): (Vec<&Entry>, Vec<&Entry>) =
         entries.iter().partition(|entry| entry.about.is_some());
@@ -59,6 +63,10 @@ pub fn name_all(
     for root in naming.place_at_subjects(left.into_iter().collect(), &holders) {
         naming.derive(root, None, problems);
     }
+    if naming.given >= MAX_NAMES {
+        let (what, limit) = ("names", MAX_NAMES);
+        problems.add(&Fault::TooMany { what, limit });
+    }
     naming.named
 }
 
@@ -66,11 +74,16 @@ struct Naming<'a, 'm> {
     graph: &'a Graph<'m>,
     derived: Option<&'a PathName>,
     named: Named,
+    /// How many names were given.
+    given: usize,
 }
 
 impl Naming<'_, '_> {
     fn give(&mut self, root: &Digest, name: ImageName) {
-        self.named.entry(root.clone()).or_default().insert(name);
+        if self.given < MAX_NAMES {
+            self.given += 1;
+            self.named.entry(root.clone()).or_default().insert(name);
+        }
     }
 
     /// The name that the archive gives to an image, completed from its path; `None` if it gives none.
@@ -135,6 +148,9 @@ impl Naming<'_, '_> {
     /// where it is known which image is meant, else by the digest alone.
     fn name_about(&mut self, entry: &Entry, images: &BTreeSet<&Digest>) {
         let name = self.written(entry);
+        if self.given >= MAX_NAMES {
+            return;
+        }
         if let Some(About::SameName(Some(ending))) = &entry.about {
             for (subject, place) in self.subjects(name.as_ref(), images) {
                 if let Some(tag) = names::tag_about(&subject, ending) {
@@ -210,12 +226,14 @@ impl Naming<'_, '_> {
                     .filter_map(|host| self.named.get(host))
                     .flatten();
                 let places: BTreeSet<ImageName> = theirs
+                    .take(MAX_NAMES - self.given)
                     .map(|name| ImageName {
                         tag: None,
                         ..name.clone()
                     })
                     .collect();
                 if !places.is_empty() {
+                    self.given += places.len();
                     self.named.insert(root.clone(), places);
                     left.remove(root);
                     hosts.push(root);

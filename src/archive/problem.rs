@@ -55,7 +55,7 @@ impl Problem {
             member: None,
             severity: fault.severity(),
             kind: fault.into(),
-            what: fault.to_string(),
+            what: cut(fault.to_string()),
             fix: fault.fix(),
         }
     }
@@ -64,7 +64,7 @@ impl Problem {
     #[must_use]
     pub fn in_member(self, member: impl Into<String>) -> Self {
         Self {
-            member: Some(member.into()),
+            member: Some(cut(member.into())),
             ..self
         }
     }
@@ -439,6 +439,22 @@ impl Fault {
     }
 }
 
+/// The kind of what is told in any case.
+const TOO_MANY: &str = "too-many";
+/// Texts of foreign origin are cut to so many bytes.
+const MAX_TEXT: usize = 500;
+
+/// The beginning of a text that may be as long as its writer liked.
+fn cut(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        let boundary = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(boundary.unwrap_or_default());
+        text.push('…');
+        text.shrink_to_fit();
+    }
+    text
+}
+
 /// Of one file at most this many are told: a broken one can have very many.
 const MAX_PROBLEMS: usize = 100;
 
@@ -472,9 +488,14 @@ impl Problems {
         self.push(Problem::new(&self.file, fault).in_member(member));
     }
 
-    /// The first ones tell enough.
+    /// The first ones tell enough; that there is too much of something must be told in any case.
     fn push(&mut self, problem: Problem) {
-        if self.list.len() < MAX_PROBLEMS {
+        let limit = if problem.kind == TOO_MANY {
+            2 * MAX_PROBLEMS
+        } else {
+            MAX_PROBLEMS
+        };
+        if self.list.len() < limit {
             self.list.push(problem);
         }
     }

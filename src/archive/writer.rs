@@ -188,6 +188,7 @@ impl Evidence {
             (true, true) => Some(Format::Both),
             (true, false) => Some(Format::OciLayout),
             (false, true) => Some(Format::DockerArchive),
+            (false, false) if self.has(Sign::FlatBlobs) => Some(Format::OciLayout),
             (false, false) => self.has(Sign::Dir).then_some(Format::Dir),
         }
     }

@@ -5,7 +5,7 @@
 //! file was written never counts: that depends on how it was copied.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -85,18 +85,12 @@ impl Candidate<'_> {
         })
     }
 
-    fn holds(&self, other: &Self) -> bool {
-        self.copies.iter().any(|(image, found)| {
-            let reach = found.reach([&image.root]);
-            found
-                .position(other.root())
-                .is_some_and(|position| reach.binary_search(&position).is_ok())
-        })
-    }
-
-    fn has_platform(&self, platform: &Platform) -> bool {
-        self.platforms()
-            .any(|known| known.normalized() == *platform)
+    /// What each of its copies reaches, with the archive that this is in.
+    fn reaches(&self) -> Vec<(&Found, Vec<u32>)> {
+        let copies = self.copies.iter();
+        copies
+            .map(|(image, found)| (*found, found.reach([&image.root])))
+            .collect()
     }
 
     fn created(&self) -> Option<Timestamp> {
@@ -125,9 +119,15 @@ pub fn decide(candidates: &[Candidate<'_>]) -> Decision {
             Kind::Other => return newest(candidates, &all),
         }
     }
+    let reaches: Vec<(&Found, Vec<u32>)> = indexes
+        .iter()
+        .flat_map(|index| candidates[*index].reaches())
+        .collect();
     let is_child = |single: usize| {
-        let mut indexes = indexes.iter();
-        indexes.any(|index| candidates[*index].holds(&candidates[single]))
+        reaches.iter().any(|(found, reach)| {
+            let position = found.position(candidates[single].root());
+            position.is_some_and(|position| reach.binary_search(&position).is_ok())
+        })
     };
     singles.retain(|(single, _)| !is_child(*single));
     match indexes.as_slice() {
@@ -187,9 +187,13 @@ fn beside_index(
     index: usize,
     singles: Vec<(usize, Platform)>,
 ) -> Decision {
+    let known: BTreeSet<Platform> = candidates[index]
+        .platforms()
+        .map(Platform::normalized)
+        .collect();
     let (shadowed, rivals): (Vec<_>, Vec<_>) = singles
         .into_iter()
-        .partition(|(_, platform)| candidates[index].has_platform(platform));
+        .partition(|(_, platform)| known.contains(platform));
     let mut among = vec![index];
     among.extend(rivals.into_iter().map(|(single, _)| single));
     let shadowed = shadowed.into_iter().map(|(single, _)| (single, index));

@@ -32,6 +32,9 @@ pub use archive::Archive;
 pub use repository::Repository;
 pub use snapshot::{Manifest, Referring, Snapshot, View};
 
+/// Archives are hashed together as long as no more bytes of them have to be.
+const LEARNED_AT_ONCE: u64 = 256 << 20;
+
 /// What the user decides about names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -121,35 +124,53 @@ impl Catalog {
         self.publish(state, archives, scan.problems);
     }
 
-    /// Hashes the layers whose digest nothing else tells, and publishes their images; false if there is nothing to hash.
+    /// Hashes the layers whose digest nothing else tells, and publishes their images; false if nothing was learned.
     ///
-    /// Blocks on files, for as long as it takes to read those layers; refreshing goes on meanwhile.
+    /// Blocks on files, for as long as it takes to read those layers; refreshing goes on meanwhile. Small ones come
+    /// first, so that a large one keeps nothing waiting but itself.
     pub fn learn(&self) -> bool {
-        let pending: Vec<Arc<Archive>> = self
+        let mut pending: Vec<Arc<Archive>> = self
             .state()
             .archives
             .iter()
             .filter(|archive| !archive.found.pending.is_empty())
             .cloned()
             .collect();
-        let learned = learn_all(&pending);
-        if learned.is_empty() {
-            return false;
+        pending.sort_by_key(|archive| unhashed(archive));
+        let mut has_learned = false;
+        while !pending.is_empty() {
+            let mut size = 0;
+            let fits = |archive: &&Arc<Archive>| {
+                size += unhashed(archive);
+                size <= LEARNED_AT_ONCE
+            };
+            let count = pending.iter().take_while(fits).count().max(1);
+            let together: Vec<_> = pending.drain(..count).collect();
+            has_learned |= self.replace(&learn_all(&together));
         }
+        has_learned
+    }
+
+    /// Publishes archives that were read again, in place of those that they were before; false if there are none.
+    fn replace(&self, read_again: &[(Arc<Archive>, Arc<Archive>)]) -> bool {
         let state = self.state();
         let mut archives = state.archives.clone();
+        let mut is_new = false;
         for archive in &mut archives {
             // What changed meanwhile has to be hashed anew.
-            let known = learned
+            let again = read_again
                 .iter()
-                .find(|(known, _)| Arc::ptr_eq(known, archive));
-            if let Some((_, digests)) = known {
-                *archive = Arc::new(archive.read_again(digests.clone()));
+                .find(|(before, _)| Arc::ptr_eq(before, archive));
+            if let Some((_, again)) = again {
+                *archive = Arc::clone(again);
+                is_new = true;
             }
         }
-        let problems = state.scan_problems.clone();
-        self.publish(state, archives, problems);
-        true
+        if is_new {
+            let problems = state.scan_problems.clone();
+            self.publish(state, archives, problems);
+        }
+        is_new
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -187,34 +208,39 @@ impl Catalog {
     }
 }
 
-/// What can be learned of the archives that are `pending`, together with what they knew before.
-fn learn_all(pending: &[Arc<Archive>]) -> Vec<(Arc<Archive>, Learned)> {
-    let layers: Vec<(&Arc<Archive>, &Unhashed)> = pending
+/// How many bytes of an archive have to be hashed.
+fn unhashed(archive: &Archive) -> u64 {
+    let layers = archive.found.pending.iter();
+    layers.map(Unhashed::size).fold(0, u64::saturating_add)
+}
+
+/// The archives that are `pending`, each with itself as it is read with what could be learned of it.
+fn learn_all(pending: &[Arc<Archive>]) -> Vec<(Arc<Archive>, Arc<Archive>)> {
+    let layers: Vec<(usize, &Unhashed)> = pending
         .iter()
-        .flat_map(|archive| {
+        .enumerate()
+        .flat_map(|(number, archive)| {
             archive
                 .found
                 .pending
                 .iter()
-                .map(move |layer| (archive, layer))
+                .map(move |layer| (number, layer))
         })
         .collect();
     let digests = in_parallel(&layers, |(_, layer)| layer.hash().ok());
-    let mut learned: Vec<(Arc<Archive>, Learned)> = Vec::new();
-    for ((archive, layer), digest) in layers.into_iter().zip(digests) {
+    let mut learned: Vec<Option<Learned>> = pending.iter().map(|_| None).collect();
+    for ((number, layer), digest) in layers.into_iter().zip(digests) {
         // What cannot be read stays pending.
-        let Some(digest) = digest else { continue };
-        if learned
-            .last()
-            .is_none_or(|(last, _)| !Arc::ptr_eq(last, archive))
-        {
-            learned.push((Arc::clone(archive), archive.learned.clone()));
-        }
-        if let Some((_, known)) = learned.last_mut() {
+        if let Some(digest) = digest.flatten() {
+            let known = learned[number].get_or_insert_with(|| pending[number].learned.clone());
             known.insert(layer, digest);
         }
     }
-    learned
+    let read = |(archive, learned): (&Arc<Archive>, Option<Learned>)| {
+        let again = archive.read_again(learned?);
+        Some((Arc::clone(archive), Arc::new(again)))
+    };
+    pending.iter().zip(learned).filter_map(read).collect()
 }
 
 /// The archives at `candidates`, in their order; those that did not change are kept from `known`.
@@ -234,14 +260,15 @@ fn read_changed(candidates: Vec<(usize, Candidate)>, known: &[Arc<Archive>]) -> 
         .collect();
     let is_kept =
         |before: Option<&Arc<Archive>>| before.is_some_and(|archive| !archive.is_unsettled);
-    let changed: Vec<(usize, Candidate)> = candidates
-        .into_iter()
-        .zip(&before)
-        .filter(|(_, before)| !is_kept(**before))
-        .map(|(changed, _)| changed)
+    let candidates = candidates.into_iter().zip(before.iter().copied());
+    let changed: Vec<_> = candidates
+        .filter(|(_, before)| !is_kept(*before))
+        // What was learned holds as long as the file stays the same, whatever else went wrong with it.
+        .map(|(changed, before)| (changed, before.map(|before| &before.learned)))
         .collect();
-    let mut read = in_parallel(&changed, |(root, candidate)| {
-        Arc::new(Archive::read(*root, candidate.clone(), Learned::default()))
+    let mut read = in_parallel(&changed, |((root, candidate), learned)| {
+        let learned = learned.cloned().unwrap_or_default();
+        Arc::new(Archive::read(*root, candidate.clone(), learned))
     })
     .into_iter();
     before
@@ -250,7 +277,7 @@ fn read_changed(candidates: Vec<(usize, Candidate)>, known: &[Arc<Archive>]) -> 
             if is_kept(before) {
                 return before.cloned();
             }
-            let again = read.next()?;
+            let again = read.next()??;
             // Still the same trouble: nothing to publish.
             Some(
                 before
@@ -262,8 +289,8 @@ fn read_changed(candidates: Vec<(usize, Candidate)>, known: &[Arc<Archive>]) -> 
         .collect()
 }
 
-/// Does `work` on each of `items`, on all cores; the results are in their order.
-fn in_parallel<I: Sync, R: Send>(items: &[I], work: impl Fn(&I) -> R + Sync) -> Vec<R> {
+/// Does `work` on each of `items`, on all cores; the results are in their order, `None` where it failed.
+fn in_parallel<I: Sync, R: Send>(items: &[I], work: impl Fn(&I) -> R + Sync) -> Vec<Option<R>> {
     let threads = std::thread::available_parallelism()
         .map_or(1, usize::from)
         .min(items.len());
@@ -278,15 +305,16 @@ fn in_parallel<I: Sync, R: Send>(items: &[I], work: impl Fn(&I) -> R + Sync) -> 
             done.push((number, work(item)));
         }
     };
-    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
+    let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
+    std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(take)).collect();
-        workers
-            .into_iter()
-            .flat_map(|worker| worker.join().unwrap_or_default())
-            .collect()
+        for worker in workers {
+            for (number, result) in worker.join().unwrap_or_default() {
+                results[number] = Some(result);
+            }
+        }
     });
-    done.sort_by_key(|(number, _)| *number);
-    done.into_iter().map(|(_, result)| result).collect()
+    results
 }
 
 #[cfg(test)]

@@ -14,6 +14,9 @@ use crate::archive::{
 use crate::digest::Digest;
 use crate::oci::{MediaType, Tag, Version, canonical, version};
 
+/// Of one repository at most so many problems are told.
+const MAX_PROBLEMS: usize = 100;
+
 /// A repository: the images that archives put there, and what their tags mean. Immutable; survives publications that
 /// do not concern it.
 #[derive(Debug)]
@@ -173,6 +176,7 @@ impl Builder<'_> {
                 claims.entry(tag).or_default().push(image);
             }
         }
+        let claimed: Vec<Tag> = claims.keys().map(|tag| (*tag).clone()).collect();
         let holdings = self.holdings(&images);
         let mut made = Vec::new();
         let tags: Box<[_]> = claims
@@ -182,11 +186,15 @@ impl Builder<'_> {
                 Some((tag.clone(), target))
             })
             .collect();
-        let has_latest = tags.iter().any(|(tag, _)| tag.as_str() == "latest");
-        let latest = (self.options.auto_latest && !has_latest).then(|| highest_version(&tags));
+        problems.truncate(MAX_PROBLEMS);
+        let latest = self.options.auto_latest.then(|| highest_version(&claimed));
+        // A tag that was refused is not made up for by another one.
+        let latest = latest
+            .flatten()
+            .filter(|latest| tags.iter().any(|(tag, _)| tag == latest));
         Repository {
             key: key.clone(),
-            latest: latest.flatten(),
+            latest,
             tags,
             images: images.into(),
             made: made.into(),
@@ -422,11 +430,14 @@ fn referrers(holdings: &[Holding]) -> BTreeMap<Digest, Vec<DocumentRef>> {
         .collect()
 }
 
-/// The tag that `latest` means: the highest version, a stable one if there is any.
-fn highest_version(tags: &[(Tag, Target)]) -> Option<Tag> {
+/// The tag that `latest` means where there is none: the highest version, a stable one if there is any.
+fn highest_version(tags: &[Tag]) -> Option<Tag> {
+    if tags.iter().any(|tag| tag.as_str() == "latest") {
+        return None;
+    }
     let versions = tags
         .iter()
-        .filter_map(|(tag, _)| Some((Version::parse(tag.as_str())?, tag)));
+        .filter_map(|tag| Some((Version::parse(tag.as_str())?, tag)));
     let newest = versions.max_by(|(a, tag_a), (b, tag_b)| {
         a.is_stable()
             .cmp(&b.is_stable())

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::archive::names::is_archive_name;
 use crate::archive::{Candidate, Fault, Problem, Stamp};
 use crate::content::{Identity, Location, Root};
 
@@ -19,6 +20,17 @@ const MAX_DEPTH: usize = 4;
 
 /// Folders of a layout in which there are no other layouts.
 const LAYOUT_FOLDERS: [&str; 2] = ["blobs", "ingest"];
+
+/// What else than blobs lies in an unpacked archive.
+const UNPACKED: [&str; 7] = [
+    "manifest.json",
+    "repositories",
+    "version",
+    "index.json",
+    "oci-layout",
+    "config.json",
+    "blobs",
+];
 
 /// Folders that storage systems and operating systems keep for themselves.
 const SYSTEM_FOLDERS: [&str; 7] = [
@@ -128,18 +140,22 @@ impl<'r> Walk<'r> {
         if is_layout {
             let listing = self.layout_files(relative)?;
             self.see_folder(relative, listing);
-        } else if is_unpacked(&path) {
+        }
+        let is_unpacked = !is_layout && is_unpacked(&path);
+        if is_unpacked {
             let mut listing = Vec::new();
-            self.all_files(relative, Path::new(""), 0, &mut listing)?;
+            self.all_files(relative, Path::new(""), 0, &mut listing);
             self.see_folder(relative, listing);
-            return Ok(());
         }
         for entry in fs::read_dir(&path)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            // Stores keep one repository in a folder of another: a layout may have layouts in it, and nothing else.
-            let is_skipped = is_ignored(&name)
-                || is_layout && (LAYOUT_FOLDERS.contains(&name.as_str()) || !entry.path().is_dir());
+            // Stores keep one repository in a folder of another, and people put archives beside whatever lies there.
+            let is_part = is_layout
+                && (LAYOUT_FOLDERS.contains(&name.as_str())
+                    || !entry.path().is_dir() && !is_archive_name(&name))
+                || is_unpacked && (is_digest(&name) || UNPACKED.contains(&name.as_str()));
+            let is_skipped = is_ignored(&name) || is_part;
             if !is_skipped
                 && let Err(fault) = self.entry(&entry, relative.join(entry.file_name()), pending)
             {
@@ -162,25 +178,33 @@ impl<'r> Walk<'r> {
         name: &Path,
         depth: usize,
         listing: &mut Vec<(Box<Path>, Identity)>,
-    ) -> io::Result<()> {
-        for entry in fs::read_dir(self.path(relative).join(name))? {
-            let entry = entry?;
+    ) {
+        let folder = self.path(relative).join(name);
+        let entries = fs::read_dir(&folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let mut entries = entries.unwrap_or_else(|error| {
+            self.is_partial |= is_out_of_descriptors(&error);
+            self.problem(&folder, &Fault::Unreadable(error));
+            Vec::new()
+        });
+        // Which ones are listed, should there be too many, must not depend on the file system.
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
             let name = name.join(entry.file_name());
-            if entry.file_type()?.is_dir() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 if depth < MAX_DEPTH {
-                    self.all_files(relative, &name, depth + 1, listing)?;
+                    self.all_files(relative, &name, depth + 1, listing);
                 }
                 continue;
             }
             if listing.len() >= MAX_FILES {
-                return Ok(());
+                let (what, limit) = ("files", MAX_FILES);
+                return self.problem(&folder, &Fault::TooMany { what, limit });
             }
             match self.check_link_within(relative, &name) {
                 Ok(()) => self.list(relative, name, listing),
                 Err(fault) => self.problem(&self.path(relative).join(&name), &fault),
             }
         }
-        Ok(())
     }
 
     /// Adds the file `name` of the archive at `relative`, if it is one.
@@ -238,7 +262,16 @@ impl<'r> Walk<'r> {
             .into();
         for algorithm in self.layout_folder(relative, Path::new("blobs"))? {
             if self.path(relative).join(&algorithm).is_dir() {
-                names.extend(self.layout_folder(relative, &algorithm)?);
+                match self.layout_folder(relative, &algorithm) {
+                    Ok(blobs) => names.extend(blobs),
+                    Err(error) => {
+                        self.is_partial |= is_out_of_descriptors(&error);
+                        self.problem(
+                            &self.path(relative).join(&algorithm),
+                            &Fault::Unreadable(error),
+                        );
+                    }
+                }
             }
         }
         let mut listing = Vec::new();
@@ -332,13 +365,23 @@ fn is_layout(folder: &Path) -> bool {
 }
 
 /// Whether a folder is an unpacked Docker archive, or what skopeo calls a `dir:`: it has a `manifest.json`, as many other
-/// folders do, and beside it something that is called by a digest.
+/// folders do, but one that is a list, or has a `version` beside it; and something that is called by a digest.
 fn is_unpacked(folder: &Path) -> bool {
     let is_content = |entry: io::Result<fs::DirEntry>| {
         entry.is_ok_and(|entry| is_digest(&entry.file_name().to_string_lossy()))
     };
     folder.join("manifest.json").is_file()
+        && (folder.join("version").is_file() || is_list(&folder.join("manifest.json")))
         && fs::read_dir(folder).is_ok_and(|mut entries| entries.any(is_content))
+}
+
+/// Whether a file begins as a JSON list does.
+fn is_list(file: &Path) -> bool {
+    /// Long enough for any white space that a writer may put first.
+    const FRONT: u64 = 64;
+    let mut front = Vec::new();
+    let read = fs::File::open(file).and_then(|file| file.take(FRONT).read_to_end(&mut front));
+    read.is_ok() && front.trim_ascii_start().first() == Some(&b'[')
 }
 
 /// Whether a file's name is 64 or 128 hexadecimal digits, perhaps with an algorithm before and extensions behind.

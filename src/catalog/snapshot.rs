@@ -298,18 +298,21 @@ impl<'s> View<'s> {
         let size = first.archive.found.size(*position);
         let given = givers
             .iter()
-            .flat_map(|(holding, position)| holding.archive.found.copies(*position));
-        let others = self.snapshot.blobs.copies(digest).take(MAX_COPIES);
+            .flat_map(|(holding, position)| holding.archive.found.copies(*position))
+            .filter(|copy| copy.len() == size)
+            .take(MAX_COPIES);
+        let others = self.snapshot.blobs.copies(digest);
         let mut others: Vec<Located<'_>> = others
+            .filter(|located| located.copy.len() == size)
             .filter(|located| {
                 let mut givers = givers.iter();
                 !givers.any(|(holding, _)| Arc::ptr_eq(&holding.archive, located.archive))
             })
+            .take(MAX_COPIES)
             .collect();
-        others.sort_by_key(|located| !located.archive.found.refers_to(digest));
-        let copies = given
-            .chain(others.into_iter().map(|located| located.copy))
-            .filter(|copy| copy.len() == size);
+        others.sort_by(|a, b| a.archive.order(b.archive));
+        others.sort_by_cached_key(|located| !located.archive.found.refers_to(digest));
+        let copies = given.chain(others.into_iter().map(|located| located.copy));
         Some((copies.collect(), size))
     }
 

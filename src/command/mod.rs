@@ -4,8 +4,9 @@ mod list;
 mod serve;
 mod text;
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -57,9 +58,12 @@ pub fn run(cli: Cli) -> ExitCode {
 
 /// The catalog of what was configured, not read yet.
 fn catalog(config: &config::Catalog, listener: Listener) -> Result<Catalog, Failure> {
-    let roots: Vec<Arc<Root>> = config
-        .packages
-        .iter()
+    let mut seen = BTreeSet::new();
+    let mut is_new = |path: &&PathBuf| seen.insert(path.canonicalize().unwrap_or((*path).clone()));
+    let packages = config.packages.iter();
+    let roots: Vec<Arc<Root>> = packages
+        // What is named twice is there once.
+        .filter(|path| is_new(path))
         .map(|path| Root::new(path.clone()))
         .collect();
     for root in &roots {

@@ -15,10 +15,12 @@ pub(super) struct Claims {
     /// The digests by SHA-512, which do not fit, in the order of their claims.
     wide: Box<[[u8; 64]]>,
     /// What is kept of documents, by the numbers of their claims: most files are never asked for one.
-    kept: OnceLock<Box<[(u32, OnceLock<Kept>)]>>,
+    kept: OnceLock<KeptDocuments>,
     /// What lies in memory.
     memory: Box<[Bytes]>,
 }
+
+type KeptDocuments = Box<[(u32, OnceLock<Kept>)]>;
 
 /// One claim. Where the bytes lie in memory, `offset` is their number there.
 #[derive(Clone, Copy, Debug)]

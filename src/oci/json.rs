@@ -19,6 +19,26 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// Reads a word, which is no longer than a word may be; `null`, and whatever is longer, is an empty one.
+pub fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    const LONGEST: usize = 256;
+    let word: String = or_default(deserializer)?;
+    Ok(if word.len() > LONGEST {
+        String::new()
+    } else {
+        word
+    })
+}
+
+/// Reads a list of few words.
+pub fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(transparent)]
+    struct Word(#[serde(deserialize_with = "word")] String);
+    let words: Vec<Word> = list::<_, _, 64>(deserializer)?;
+    Ok(words.into_iter().map(|Word(word)| word).collect())
+}
+
 /// Reads a list of which only the first `MAX` entries count; `null` is an empty one.
 pub fn list<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
 where

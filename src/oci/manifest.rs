@@ -118,13 +118,13 @@ impl ManifestError {
 }
 
 /// Gives the entries of an `index.json` to `take`, each for itself: a bad one must not hide the others, and all of them
-/// together may take much memory. At most one more than [`MAX_ENTRIES`] are read.
+/// together may take much memory. At most [`MAX_ENTRIES`] are given; one more is counted, which tells that there are more.
 ///
 /// The file lists what a layout holds and is not served, so nothing but its entries counts.
 pub fn for_each_entry(
     bytes: &[u8],
     mut take: impl FnMut(Result<Descriptor, serde_json::Error>),
-) -> Result<(), ManifestError> {
+) -> Result<usize, ManifestError> {
     #[derive(Deserialize)]
     struct Index<'b> {
         #[serde(
@@ -138,11 +138,11 @@ pub fn for_each_entry(
     let text = String::from_utf8_lossy(bytes);
     refuse_array(text.as_bytes())?;
     let index: Index<'_> = serde_json::from_str(&text)?;
-    for entry in index.manifests {
+    for entry in index.manifests.iter().take(MAX_ENTRIES) {
         let read: Result<Object<Descriptor>, _> = serde_json::from_str(entry.get());
         take(read.map(|Object(descriptor)| descriptor));
     }
-    Ok(())
+    Ok(index.manifests.len())
 }
 
 /// Derived readers also take an array, as the fields in their order.

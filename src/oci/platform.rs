@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde::Deserialize;
 
-use super::json::{self, or_default};
+use super::json;
 
 /// The platform of an image, as a descriptor or a configuration tells it
 /// ([image-index.md](https://github.com/opencontainers/image-spec/blob/main/image-index.md#image-index-property-descriptions)).
@@ -14,23 +14,19 @@ use super::json::{self, or_default};
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub struct Platform {
     /// Operating system, such as `linux`.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "json::word")]
     pub os: String,
     /// Processor architecture in Go's words, such as `amd64`.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "json::word")]
     pub architecture: String,
     /// Variant of the architecture, such as `v7`.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "json::word")]
     pub variant: String,
     /// Version of the operating system, where that matters, as for Windows.
-    #[serde(rename = "os.version", default, deserialize_with = "or_default")]
+    #[serde(rename = "os.version", default, deserialize_with = "json::word")]
     pub os_version: String,
     /// What the operating system has to offer.
-    #[serde(
-        rename = "os.features",
-        default,
-        deserialize_with = "json::list::<_, _, 64>"
-    )]
+    #[serde(rename = "os.features", default, deserialize_with = "json::words")]
     pub os_features: Vec<String>,
 }
 
@@ -86,7 +82,11 @@ impl Platform {
             self.architecture.to_ascii_lowercase().as_str(),
             variant.as_str(),
         ) {
+            ("x86_64" | "x86-64" | "amd64", "v1") => ("amd64".to_owned(), String::new()),
             ("x86_64" | "x86-64", variant) => ("amd64".to_owned(), variant.to_owned()),
+            ("i386" | "i486" | "i586" | "i686", _) => ("386".to_owned(), String::new()),
+            ("arm", "5") => ("arm".to_owned(), "v5".to_owned()),
+            ("arm", "8") => ("arm".to_owned(), "v8".to_owned()),
             ("aarch64" | "arm64", "" | "8" | "v8") => ("arm64".to_owned(), "v8".to_owned()),
             ("aarch64", variant) => ("arm64".to_owned(), variant.to_owned()),
             ("armhf", _) | ("arm", "" | "7") => ("arm".to_owned(), "v7".to_owned()),
@@ -139,6 +139,9 @@ mod tests {
         };
         check(r#"{"os":"Linux","architecture":"x86_64"}"#, "linux/amd64");
         check(r#"{"architecture":"aarch64"}"#, "linux/arm64/v8");
+        check(r#"{"architecture":"amd64","variant":"v1"}"#, "linux/amd64");
+        check(r#"{"architecture":"i386"}"#, "linux/386");
+        check(r#"{"architecture":"arm","variant":"5"}"#, "linux/arm/v5");
         check(r#"{"os":"linux","architecture":"arm64"}"#, "linux/arm64/v8");
         check(
             r#"{"os":"linux","architecture":"arm64","variant":"v8"}"#,
