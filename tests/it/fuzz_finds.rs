@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::fixture::{
-    Blob, Descriptor, DockerArchive, IMAGE_NAME, Image, Index, Layout, Naming, Node as _, Packing,
-    Tree, blob_path,
+    Blob, Descriptor, DockerArchive, Header, IMAGE_NAME, Image, Index, Layout, Naming, Node as _,
+    Packing, Tar, Tree, blob_path,
 };
 use crate::server::{Response, Server};
 
@@ -30,8 +30,12 @@ struct Served {
 
 impl Served {
     fn new(tree: &Tree) -> Self {
+        Self::of(&tree.tar(&Packing::SORTED))
+    }
+
+    fn of(archive: &[u8]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        fs::write(folder.path().join("found.tar"), tree.tar(&Packing::SORTED)).expect("a file");
+        fs::write(folder.path().join("found.tar"), archive).expect("a file");
         Self {
             server: Server::serving(folder.path()),
             _folder: folder,
@@ -447,4 +451,16 @@ fn a_configuration_of_many_names() {
         "one configuration",
         &tree.file(DOCKER, Value::Array(items).to_string()),
     );
+}
+
+/// Targets of links count like names.
+#[test]
+fn links_with_long_targets() {
+    let target = "x".repeat(1_000_000);
+    let mut tar = Tar::new();
+    for number in 0..100 {
+        let link = Header::new(&number.to_string(), b'2', 0);
+        tar.pax(&[("linkpath", &target)]).member(&link, &[]);
+    }
+    Served::of(&tar.finish()).check_memory("links");
 }

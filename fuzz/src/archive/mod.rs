@@ -67,7 +67,7 @@ impl Draft<'_> {
     }
 
     fn member(&mut self) -> Result<()> {
-        match self.below(24)? {
+        match self.below(25)? {
             0..=7 => self.blob(),
             8..=10 => self.index(),
             11..=12 => self.docker_manifest(),
@@ -78,6 +78,7 @@ impl Draft<'_> {
             20 => self.extension(),
             21 => self.repeated(),
             22 => self.large(),
+            23 => self.linked_folders(),
             _ => self.any(),
         }
     }
@@ -157,14 +158,27 @@ impl Draft<'_> {
         let kind = if self.input.arbitrary()? { b'1' } else { b'2' };
         let (name, target) = (self.name()?, self.name()?);
         let up = if self.one_in(4)? { "../" } else { "" };
-        let target = format!("{up}{target}");
+        self.link_to(name, kind, &format!("{up}{target}"));
+        Ok(())
+    }
+
+    /// Folders that all describe what the root describes.
+    fn linked_folders(&mut self) -> Result<()> {
+        for number in 0..self.below(32)? {
+            for marker in ["index.json", "manifest.json", "oci-layout"] {
+                self.link_to(format!("{number}/{marker}"), b'1', marker);
+            }
+        }
+        Ok(())
+    }
+
+    fn link_to(&mut self, name: String, kind: u8, target: &str) {
         let mut header = blocks::header(name.as_bytes(), kind, 0);
         let length = target.len().min(100);
         header[157..157 + length].copy_from_slice(&target.as_bytes()[..length]);
         blocks::seal(&mut header);
         blocks::append(&mut self.tar, &header, &[]);
         self.names.push(name);
-        Ok(())
     }
 
     /// A header that says something about the next member.
