@@ -361,6 +361,8 @@ fn what_to_paste(snapshot: &Snapshot, address: &str) -> String {
         Some((_, image)) => format!(
             "\n  docker pull {image}\n  podman pull --tls-verify=false {image}\n  ctr images pull --plain-http {image}\n"
         ),
+        // There is something, but nothing that a tag leads to.
+        None if snapshot.repositories().next().is_some() => String::new(),
         None => {
             "\nNo images yet. Save one into the folder, as with `docker save -o app.tar app:1`\n"
                 .to_owned()
