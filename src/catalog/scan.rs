@@ -21,6 +21,9 @@ const MAX_DEPTH: usize = 4;
 /// Folders of a layout in which there are no other layouts.
 const LAYOUT_FOLDERS: [&str; 2] = ["blobs", "ingest"];
 
+/// As much of a `manifest.json` is read to see what belongs to it.
+const MAX_MANIFEST: u64 = 20 << 20;
+
 /// What else than blobs lies in an unpacked archive.
 const UNPACKED: [&str; 7] = [
     "manifest.json",
@@ -141,8 +144,8 @@ impl<'r> Walk<'r> {
             let listing = self.layout_files(relative)?;
             self.see_folder(relative, listing);
         }
-        let is_unpacked = !is_layout && is_unpacked(&path);
-        if is_unpacked {
+        let unpacked = Unpacked::at(&path).filter(|_| !is_layout);
+        if unpacked.is_some() {
             let mut listing = Vec::new();
             self.all_files(relative, Path::new(""), 0, &mut listing);
             self.see_folder(relative, listing);
@@ -154,7 +157,9 @@ impl<'r> Walk<'r> {
             let is_part = is_layout
                 && (LAYOUT_FOLDERS.contains(&name.as_str())
                     || !entry.path().is_dir() && !is_archive_name(&name))
-                || is_unpacked && (is_digest(&name) || UNPACKED.contains(&name.as_str()));
+                || unpacked
+                    .as_ref()
+                    .is_some_and(|unpacked| unpacked.has(&name));
             let is_skipped = is_ignored(&name) || is_part;
             if !is_skipped
                 && let Err(fault) = self.entry(&entry, relative.join(entry.file_name()), pending)
@@ -364,24 +369,40 @@ fn is_layout(folder: &Path) -> bool {
         && (folder.join("blobs").is_dir() || folder.join("oci-layout").is_file())
 }
 
-/// Whether a folder is an unpacked Docker archive, or what skopeo calls a `dir:`: it has a `manifest.json`, as many other
+/// A folder that is an unpacked Docker archive, or what skopeo calls a `dir:`: it has a `manifest.json`, as many other
 /// folders do, but one that is a list, or has a `version` beside it; and something that is called by a digest.
-fn is_unpacked(folder: &Path) -> bool {
-    let is_content = |entry: io::Result<fs::DirEntry>| {
-        entry.is_ok_and(|entry| is_digest(&entry.file_name().to_string_lossy()))
-    };
-    folder.join("manifest.json").is_file()
-        && (folder.join("version").is_file() || is_list(&folder.join("manifest.json")))
-        && fs::read_dir(folder).is_ok_and(|mut entries| entries.any(is_content))
+struct Unpacked {
+    /// The text of `manifest.json`, which names the members.
+    manifest: String,
 }
 
-/// Whether a file begins as a JSON list does.
-fn is_list(file: &Path) -> bool {
-    /// Long enough for any white space that a writer may put first.
-    const FRONT: u64 = 64;
-    let mut front = Vec::new();
-    let read = fs::File::open(file).and_then(|file| file.take(FRONT).read_to_end(&mut front));
-    read.is_ok() && front.trim_ascii_start().first() == Some(&b'[')
+impl Unpacked {
+    fn at(folder: &Path) -> Option<Self> {
+        let manifest = folder.join("manifest.json");
+        let is_content = |entry: io::Result<fs::DirEntry>| {
+            entry.is_ok_and(|entry| is_digest(&entry.file_name().to_string_lossy()))
+        };
+        let has_content = || fs::read_dir(folder).is_ok_and(|mut entries| entries.any(is_content));
+        if !manifest.is_file() || !has_content() {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        let file = fs::File::open(&manifest).ok()?;
+        file.take(MAX_MANIFEST).read_to_end(&mut bytes).ok()?;
+        let is_list = bytes.trim_ascii_start().first() == Some(&b'[');
+        let is_one = is_list || folder.join("version").is_file();
+        is_one.then(|| Self {
+            manifest: String::from_utf8_lossy(&bytes).into_owned(),
+        })
+    }
+
+    /// Whether the file or folder `name` belongs to it: people put archives beside whatever lies there.
+    fn has(&self, name: &str) -> bool {
+        is_digest(name)
+            || UNPACKED.contains(&name)
+            || self.manifest.contains(&format!("\"{name}\""))
+            || self.manifest.contains(&format!("\"{name}/"))
+    }
 }
 
 /// Whether a file's name is 64 or 128 hexadecimal digits, perhaps with an algorithm before and extensions behind.
