@@ -77,7 +77,8 @@ impl Members {
         };
         let mut names = 0;
         tar::walk(&file, |member| {
-            names += member.name.len();
+            let target = member.kind.target().map_or(0, <[u8]>::len);
+            names += member.name.len() + target.min(MAX_NAME);
             if names <= MAX_NAMES && member.name.len() <= MAX_NAME {
                 members.add(&file, member, problems);
             }
@@ -141,8 +142,8 @@ impl Members {
             tar::Kind::File => Member::File(stored),
             tar::Kind::Sparse => Member::Sparse,
             // A target outside the archive is no member, so the link leads nowhere.
-            tar::Kind::Symlink(target) => Member::Link(clean(&target, parent(&name))),
-            tar::Kind::Hardlink(target) => Member::Link(clean(&target, "")),
+            tar::Kind::Symlink(target) => Member::Link(target_of(&target, parent(&name))),
+            tar::Kind::Hardlink(target) => Member::Link(target_of(&target, "")),
         };
         match self.table.entry(name) {
             Entry::Vacant(vacant) => {
@@ -281,6 +282,12 @@ fn is_same(file: &File, first: &Member, second: &Member) -> bool {
         (Member::Link(a), Member::Link(b)) => a == b,
         _ => false,
     }
+}
+
+/// The name of the member that a link in `folder` leads to; `None` if it leads out of the archive, or to what cannot be a
+/// name in it.
+fn target_of(target: &[u8], folder: &str) -> Option<String> {
+    clean(target, folder).filter(|name| name.len() <= MAX_NAME)
 }
 
 fn parent(name: &str) -> &str {

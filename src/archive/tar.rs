@@ -35,6 +35,16 @@ pub enum Kind {
     Hardlink(Vec<u8>),
 }
 
+impl Kind {
+    /// Where a link leads, as written.
+    pub fn target(&self) -> Option<&[u8]> {
+        match self {
+            Self::Symlink(target) | Self::Hardlink(target) => Some(target),
+            Self::File | Self::Sparse => None,
+        }
+    }
+}
+
 /// One member, as its headers tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
