@@ -136,9 +136,13 @@ where
         let _ = stream.set_nodelay(true);
         let stream = TokioIo::new(Watched::new(stream, WRITE_TIMEOUT));
         let mut is_cut = self.is_cut.clone();
-        let service = service_fn(move |request| {
+        let service = service_fn(move |request: Request<Incoming>| {
             let server = self.clone();
-            async move { Ok::<_, std::convert::Infallible>(server.respond(request, client).await) }
+            // No endpoint takes a body: hyper discards it.
+            let (head, _) = request.into_parts();
+            // A client may leave so soon that hyper never asks for the answer: that is told as well.
+            let exchange = Exchange::new(record(&head, client), server.log.clone());
+            async move { Ok::<_, std::convert::Infallible>(server.respond(head, exchange).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -156,10 +160,7 @@ where
         });
     }
 
-    async fn respond(self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
-        // No endpoint takes a body: hyper discards it.
-        let (head, _) = request.into_parts();
-        let exchange = Exchange::new(record(&head, client), self.log);
+    async fn respond(self, head: request::Parts, exchange: Exchange) -> Response<Body> {
         let response = if names_one_host(&head) {
             (self.handle)(head).await
         } else {
