@@ -176,12 +176,9 @@ fn check_config(config: &ImageConfig, bytes: &[u8]) {
     let Some(document) = json::value(bytes) else {
         return;
     };
+    assert_eq!(word(&document["os"]), config.platform.os);
     assert_eq!(
-        document["os"].as_str().unwrap_or_default(),
-        config.platform.os
-    );
-    assert_eq!(
-        document["architecture"].as_str().unwrap_or_default(),
+        word(&document["architecture"]),
         config.platform.architecture
     );
     match config.diff_ids() {
@@ -191,4 +188,10 @@ fn check_config(config: &ImageConfig, bytes: &[u8]) {
         }
         None => assert!(!json::has(&document, "rootfs")),
     }
+}
+
+/// A word of a platform. What is too long for one is none.
+fn word(value: &Value) -> &str {
+    let word = value.as_str().unwrap_or_default();
+    if word.len() > 256 { "" } else { word }
 }
