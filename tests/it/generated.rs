@@ -3,6 +3,10 @@
 use std::env;
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// Several tests may write sections of one page.
+static PAGES: Mutex<()> = Mutex::new(());
 
 /// Compares the file at `path`, seen from the repository, with what is made.
 ///
@@ -27,6 +31,8 @@ pub(crate) fn check(path: &str, made: &[u8], test: &str) {
 /// marks of its name.
 pub(crate) fn check_page(path: &str, sections: &[(&str, String)], test: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    // A test that failed with it in its hand has left the page whole.
+    let _only = PAGES.lock().unwrap_or_else(PoisonError::into_inner);
     let page = fs::read_to_string(&file).expect("a page");
     let made = sections
         .iter()
