@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use http::{Response, request};
+use http::{Response, StatusCode, request};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,12 +17,15 @@ use super::{Failure, catalog};
 use crate::catalog::{Catalog, Event, Problem, Severity, Snapshot};
 use crate::config::{self, Listen};
 use crate::content::{Content, OpenError, Opened};
-use crate::observe::Log;
+use crate::observe::{Exchange, Log, Observer};
 use crate::protocol::{self, Operation, Reply};
 use crate::transport::{self, listen};
 
 /// How long a request waits for the first snapshot: half a shelf would be a wrong answer.
 const STARTING: Duration = Duration::from_secs(20);
+
+/// So many of the names that clients did not get are said at the end.
+const MISSES_TOLD: usize = 20;
 
 /// Serves until a signal says to stop.
 pub(super) fn run(config: config::Serve) -> Result<(), Failure> {
@@ -68,11 +71,12 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
     keep_fresh(&catalog, config.refresh, wake).map_err(Failure::Start)?;
     keep_learning(&catalog, woken).map_err(Failure::Start)?;
     let server = Server { catalog, published };
-    let handle = move |head| server.clone().handle(head);
+    let handle = move |head, exchange| server.clone().handle(head, exchange);
+    let observer = Observer::new(log.clone());
     let cut = transport::serve(
         listeners,
         handle,
-        log.clone(),
+        observer.clone(),
         stop,
         config.drain,
         descriptors,
@@ -85,7 +89,8 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
             config.drain
         ));
     }
-    drop(log);
+    tell_misses(&observer, &log);
+    drop((observer, log));
     writer.close();
     Ok(())
 }
@@ -117,7 +122,7 @@ struct Server {
 }
 
 impl Server {
-    async fn handle(mut self, head: request::Parts) -> Response<Opened> {
+    async fn handle(mut self, head: request::Parts, exchange: Arc<Exchange>) -> Response<Opened> {
         let operation = protocol::parse(&head);
         if operation.needs_snapshot() {
             // Without a snapshot the answer says that there is none yet.
@@ -137,6 +142,11 @@ impl Server {
         };
         let response =
             opened.unwrap_or_else(|error| in_memory(protocol::failed(&operation, error)));
+        if response.status() == StatusCode::NOT_FOUND
+            && let Some(name) = operation.wanted()
+        {
+            exchange.missed(name);
+        }
         without_body_for_head(response, &operation)
     }
 
@@ -174,6 +184,20 @@ fn without_body_for_head(response: Response<Opened>, operation: &Operation) -> R
         response.map(|_| Opened::default())
     } else {
         response
+    }
+}
+
+/// Says at the end once more what clients wanted and did not get, the last first.
+fn tell_misses(observer: &Observer, log: &Log) {
+    let misses = observer.misses().latest();
+    for miss in misses.iter().take(MISSES_TOLD) {
+        log.say(&format!("Was not here: {miss}"));
+    }
+    if misses.len() > MISSES_TOLD {
+        log.say(&format!(
+            "Was not here: {} more names",
+            misses.len() - MISSES_TOLD
+        ));
     }
 }
 

@@ -26,7 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::content::{Opened, Part};
-use crate::observe::{self, Exchange, Log};
+use crate::observe::{self, Exchange, Observer};
 use body::Body;
 use buffers::BufferPool;
 use stall::Watched;
@@ -50,13 +50,13 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::fro
 pub async fn serve<H, F>(
     listeners: Vec<TcpListener>,
     handle: H,
-    log: Log,
+    observer: Observer,
     stop: impl Future<Output = ()>,
     drain: Duration,
     descriptors: usize,
 ) -> usize
 where
-    H: Fn(request::Parts) -> F + Clone + Send + Sync + 'static,
+    H: Fn(request::Parts, Arc<Exchange>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Opened>> + Send + 'static,
 {
     // Each connection may have a file open, and the program has some of its own.
@@ -65,7 +65,7 @@ where
     let permits = Arc::new(Semaphore::new(connections));
     let server = Server {
         handle,
-        log,
+        observer,
         pool: BufferPool::new(),
         permits: Arc::clone(&permits),
         is_cut,
@@ -92,7 +92,7 @@ where
 #[derive(Clone)]
 struct Server<H> {
     handle: H,
-    log: Log,
+    observer: Observer,
     pool: BufferPool,
     permits: Arc<Semaphore>,
     /// Ends when connections are to be cut.
@@ -101,7 +101,7 @@ struct Server<H> {
 
 impl<H, F> Server<H>
 where
-    H: Fn(request::Parts) -> F + Clone + Send + Sync + 'static,
+    H: Fn(request::Parts, Arc<Exchange>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Opened>> + Send + 'static,
 {
     async fn accept(self, listener: TcpListener, graceful: Arc<GracefulShutdown>) {
@@ -141,8 +141,10 @@ where
             // No endpoint takes a body: hyper discards it.
             let (head, _) = request.into_parts();
             // A client may leave so soon that hyper never asks for the answer: that is told as well.
-            let exchange = Exchange::new(record(&head, client), server.log.clone());
-            async move { Ok::<_, std::convert::Infallible>(server.respond(head, exchange).await) }
+            let exchange = Exchange::new(record(&head, client), server.observer.clone());
+            async move {
+                Ok::<_, std::convert::Infallible>(server.respond(head, Arc::new(exchange)).await)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -160,9 +162,9 @@ where
         });
     }
 
-    async fn respond(self, head: request::Parts, exchange: Exchange) -> Response<Body> {
+    async fn respond(self, head: request::Parts, exchange: Arc<Exchange>) -> Response<Body> {
         let response = if names_one_host(&head) {
-            (self.handle)(head).await
+            (self.handle)(head, Arc::clone(&exchange)).await
         } else {
             bad_request()
         };
@@ -171,7 +173,7 @@ where
             head.status.as_u16(),
             content.parts.iter().map(Part::len).sum(),
         );
-        Response::from_parts(head, Body::new(content, Arc::new(exchange), self.pool))
+        Response::from_parts(head, Body::new(content, exchange, self.pool))
     }
 }
 

@@ -25,6 +25,7 @@ mod list_golden;
 mod list_page;
 mod list_schema;
 mod list_table;
+mod misses;
 mod neighbors;
 mod older_suites;
 mod pasted;
