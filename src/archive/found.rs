@@ -89,8 +89,6 @@ pub struct PlatformImage {
     pub platform: Arc<Platform>,
     /// The manifest for it.
     pub digest: Digest,
-    /// Length in bytes of its configuration and layers.
-    pub size: u64,
 }
 
 /// A manifest or an index: what is needed to answer for it without its bytes.

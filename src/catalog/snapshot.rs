@@ -239,6 +239,18 @@ impl<'s> View<'s> {
             .map(|document| &document.media_type)
     }
 
+    /// Length in bytes of what the manifest `digest` refers to, as it tells it: a configuration and layers.
+    pub fn size(&self, digest: &Digest) -> u64 {
+        let mut holdings = self.repository().holdings.iter();
+        let sizes = holdings.find_map(|holding| {
+            let found = &holding.archive.found;
+            let document = found.document(digest)?;
+            let references = found.references(document).iter();
+            Some(references.map(|position| found.size(*position)))
+        });
+        sizes.into_iter().flatten().fold(0, u64::saturating_add)
+    }
+
     fn made(&self, digest: &Digest) -> Option<&'s Coalesced> {
         let mut made = self.repository().made.iter();
         made.find(|made| made.image.root == *digest)

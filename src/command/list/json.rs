@@ -70,7 +70,7 @@ fn described(view: &View<'_>, archives: &[&Archive], image: &Image) -> Value {
         .platforms
         .iter()
         .map(|image| {
-            json!({"platform": image.platform.to_string(), "digest": image.digest.to_string(), "size": image.size})
+            json!({"platform": image.platform.to_string(), "digest": image.digest.to_string(), "size": view.size(&image.digest)})
         })
         .collect();
     let archives: Vec<_> = archives
