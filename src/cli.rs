@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 /// Turns a folder of container image archives into a registry that every container client can pull from.
 #[derive(Debug, Parser)]
@@ -93,6 +93,26 @@ pub struct ServeArgs {
         default_value = "25s"
     )]
     pub drain: String,
+    /// When to hash layers, of which archives only claim what they are
+    #[arg(
+        long,
+        value_name = "WHEN",
+        env = "PACKAGEORIGIN_VERIFY",
+        hide_env_values = true,
+        default_value = "on-demand"
+    )]
+    pub verify: Verify,
+}
+
+/// When layers are hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Verify {
+    /// While they are sent for the first time
+    OnDemand,
+    /// Also those that nobody has asked for, while nothing else is hashed
+    Background,
+    /// Never: clients do
+    Off,
 }
 
 /// How to list.

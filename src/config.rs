@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::cli::{CatalogArgs, ListArgs, ServeArgs};
 
+pub use crate::cli::Verify;
+
 /// Where to look if nobody says where.
 const PACKAGES_VARIABLE: &str = "PACKAGEORIGIN_PACKAGES";
 
@@ -63,6 +65,8 @@ pub struct Serve {
     pub refresh: Duration,
     /// How long transfers may go on after a signal to stop.
     pub drain: Duration,
+    /// When layers are hashed.
+    pub verify: Verify,
 }
 
 /// How to list.
@@ -124,6 +128,7 @@ impl Serve {
             listen,
             refresh,
             drain,
+            verify,
         } = arguments;
         Ok(Self {
             listen: listen
@@ -132,6 +137,7 @@ impl Serve {
                 .collect::<Result<_, _>>()?,
             refresh: duration("refresh", &refresh)?,
             drain: duration("drain", &drain)?,
+            verify,
             catalog: Catalog::resolve(catalog)?,
         })
     }

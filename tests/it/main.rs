@@ -35,4 +35,5 @@ mod requests;
 mod serving;
 mod suites;
 mod tidy;
+mod verification;
 mod writers;
