@@ -130,6 +130,11 @@ impl Found {
         Some(&self.documents[number])
     }
 
+    /// Whether a manifest or an index that was read is at `position`.
+    pub fn is_document(&self, position: u32) -> bool {
+        self.document_number(position).is_some()
+    }
+
     fn document_number(&self, position: u32) -> Option<usize> {
         self.documents
             .binary_search_by_key(&position, |document| document.position)

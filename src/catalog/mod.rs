@@ -10,6 +10,7 @@
 mod archive;
 mod blobs;
 mod build;
+mod check;
 mod coalesce;
 mod names;
 mod repository;
@@ -30,9 +31,10 @@ use crate::content::{Root, Verdict};
 
 pub use crate::archive::{Document, Image, Problem, Severity};
 pub use archive::Archive;
+pub use check::Flaw;
 pub use repository::Repository;
 pub use snapshot::{Manifest, Referring, Snapshot, View};
-pub use verify::Verifier;
+pub use verify::{Verifier, hash_all};
 
 /// Archives are hashed together as long as no more bytes of them have to be.
 const LEARNED_AT_ONCE: u64 = 256 << 20;

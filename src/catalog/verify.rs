@@ -6,12 +6,31 @@
 //!
 //! [`Source`]: crate::content::Source
 
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 
-use crate::content::{Copy, Extent, File, Opened, Part, Ticket, Verdict};
+use super::in_parallel;
+use crate::content::{Copy, Extent, File, OpenError, Opened, Part, Ticket, Verdict};
+
+/// Hashes all of `copies` on all cores, the longest first; `read` is called with the length of each piece before that is
+/// read. Gives the files that could not be read, and why.
+pub fn hash_all(
+    mut copies: Vec<Copy>,
+    read: impl Fn(usize) + Sync,
+) -> BTreeMap<PathBuf, OpenError> {
+    copies.sort_by_key(|copy| Reverse(copy.len()));
+    let verify = |copy: &Copy| copy.verify(None, &read);
+    let verdicts = in_parallel(&copies, verify);
+    let failed = copies.iter().zip(verdicts).filter_map(|(copy, verdict)| {
+        let error = verdict.map_or(Some(OpenError::Unreadable), Result::err)?;
+        Some((copy.place().0.location().path(), error))
+    });
+    failed.collect()
+}
 
 /// Hashes blobs. Clones are the same verifier.
 #[derive(Clone, Default)]
@@ -118,7 +137,7 @@ impl Verifier {
     fn work(&self, wrong: &dyn Fn()) {
         loop {
             let job = self.next();
-            let verdict = job.copy.verify(job.file.upgrade(), || ());
+            let verdict = job.copy.verify(job.file.upgrade(), |_| ());
             self.done(&job.copy, verdict == Ok(Verdict::Verified));
             if verdict == Ok(Verdict::Quarantined) {
                 wrong();
@@ -149,7 +168,7 @@ impl Verifier {
 
     /// Hashes what nobody has asked for, as long as nothing else is to be hashed.
     pub(super) fn verify_gently(&self, copy: &Copy) -> Option<Verdict> {
-        copy.verify(None, || self.wait_for_rest()).ok()
+        copy.verify(None, |_| self.wait_for_rest()).ok()
     }
 
     fn wait_for_rest(&self) {

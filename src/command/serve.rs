@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::text::{count, size};
 use super::{Failure, catalog};
 use crate::catalog::{Catalog, Event, Problem, Severity, Snapshot, Verifier};
-use crate::config::{self, Listen, Verify};
+use crate::config::{self, Listen, VerifyWhen};
 use crate::content::{Content, OpenError, Opened};
 use crate::observe::{Exchange, Log, Observer};
 use crate::protocol::{self, Operation, Reply};
@@ -77,7 +77,7 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
     keep_fresh(&catalog, config.refresh, wake).map_err(Failure::Start)?;
     let verifier = verifier(&catalog, config.verify).map_err(Failure::Start)?;
     keep_learning(&catalog, woken).map_err(Failure::Start)?;
-    if let (Verify::Background, Some(verifier)) = (config.verify, &verifier) {
+    if let (VerifyWhen::Background, Some(verifier)) = (config.verify, &verifier) {
         keep_verifying(&catalog, verifier.clone(), published_new).map_err(Failure::Start)?;
     }
     let server = Server {
@@ -274,8 +274,8 @@ fn keep_verifying(
 }
 
 /// The verifier of what is sent, if there is to be one.
-fn verifier(catalog: &Arc<Catalog>, verify: Verify) -> anyhow::Result<Option<Verifier>> {
-    if verify == Verify::Off {
+fn verifier(catalog: &Arc<Catalog>, verify: VerifyWhen) -> anyhow::Result<Option<Verifier>> {
+    if verify == VerifyWhen::Off {
         return Ok(None);
     }
     let verifier = Verifier::default();

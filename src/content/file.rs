@@ -206,7 +206,8 @@ impl File {
         Ok(filled)
     }
 
-    /// The digest of the bytes in `range`, by `algorithm`. Before each piece is read `pause` is called.
+    /// The digest of the bytes in `range`, by `algorithm`. Before each piece is read `pause` is called with
+    /// its length.
     ///
     /// # Errors
     /// `UnexpectedEof` if the file ends before, or was written to meanwhile; else as the system tells them.
@@ -214,15 +215,15 @@ impl File {
         &self,
         range: Range<u64>,
         algorithm: Algorithm,
-        mut pause: impl FnMut(),
+        mut pause: impl FnMut(usize),
     ) -> io::Result<Digest> {
         let mut hasher = algorithm.hasher();
         let longest = usize::try_from(range.end - range.start).map_or(PIECE, |all| all.min(PIECE));
         let mut buffer = vec![0; longest];
         let mut at = range.start;
         while at < range.end {
-            pause();
             let wanted = usize::try_from(range.end - at).map_or(longest, |rest| rest.min(longest));
+            pause(wanted);
             if self.read_at(&mut buffer[..wanted], at)? < wanted {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }

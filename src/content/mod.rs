@@ -51,14 +51,14 @@ impl Copy {
     }
 
     /// Hashes the bytes in `file`, or else in the file anew, and notes the verdict, which is given as well. Before each
-    /// piece is read `pause` is called.
+    /// piece is read `pause` is called with its length.
     ///
     /// # Errors
     /// [`OpenError`] if the file cannot be read or is not what it was: nothing is known then.
     pub fn verify(
         &self,
         file: Option<Arc<File>>,
-        pause: impl FnMut(),
+        pause: impl FnMut(usize),
     ) -> Result<Verdict, OpenError> {
         let Claim { digest, place } = self.claim();
         if let Place::Extent { offset, length } = place {

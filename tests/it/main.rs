@@ -36,4 +36,5 @@ mod serving;
 mod suites;
 mod tidy;
 mod verification;
+mod verifying;
 mod writers;
