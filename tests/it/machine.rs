@@ -1,17 +1,19 @@
 //! A machine of a test's own, so that what a page shows can be run as it stands there: with a network of nothing but
-//! loopback, in which every port is free, with an `/etc` of its own and with its own processes.
+//! loopback, in which every port is free, with an `/etc` and a `/run` of its own and with its own processes.
 //!
 //! It is made of namespaces of the kernel and goes, with all that runs in it, when the pipe to its first process is
-//! closed. Two things are not as on a person's machine:
+//! closed. Three things are not as on a person's machine:
 //!
 //! - `registry.example.com` is another address of the machine itself. It is none of `127.0.0.0/8`, so that clients take it
 //!   for another host.
 //! - `systemctl reload docker` sends the daemon the signal itself: no service manager runs.
+//! - The registries of the internet, if a test wants them ([`Machine::internet`]), are a `packageorigin` behind an nginx
+//!   that speaks TLS and says which of them was asked. The machine trusts nginx's certificate.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,6 +24,8 @@ use crate::server::binary;
 
 /// What making a machine takes.
 const TOOLS: &[&str] = &["unshare", "nsenter", "ip", "mount", "curl"];
+/// What [`Machine::internet`] takes.
+pub(crate) const INTERNET: &[&str] = &["nginx", "openssl"];
 /// How long one command may take, and a daemon until it answers.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -42,6 +46,7 @@ const SETUP: &str = r#"
 192.0.2.20 registry-1.docker.io quay.io ghcr.io
 END
     mount --bind etc /etc
+    mount -t tmpfs tmpfs /run
     echo ready
     read -r line || true
 "#;
@@ -56,6 +61,39 @@ const DOCKERD: &str = "dockerd --host unix://$HOME/docker.sock --containerd $HOM
     --data-root $HOME/docker/data --exec-root $HOME/docker/exec --pidfile $HOME/docker.pid \
     --storage-driver vfs --iptables=false --ip6tables=false";
 
+/// Each registry's own images only, whatever else lies in the folder.
+const NGINX: &str = r#"
+    user root;
+    pid nginx.pid;
+    daemon off;
+    events {}
+    http {
+        access_log off;
+        proxy_buffering off;
+        client_body_temp_path nginx;
+        proxy_temp_path nginx;
+        fastcgi_temp_path nginx;
+        uwsgi_temp_path nginx;
+        scgi_temp_path nginx;
+        server {
+            listen 192.0.2.20:443 ssl;
+            ssl_certificate certificate.pem;
+            ssl_certificate_key key.pem;
+            location / {
+                set $args "$args&ns=$host";
+                proxy_pass http://127.0.0.1:5000;
+                proxy_http_version 1.1;
+            }
+        }
+    }
+"#;
+
+const CERTIFICATE: &str = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
+    -subj /CN=registries \
+    -addext subjectAltName=DNS:registry-1.docker.io,DNS:quay.io,DNS:ghcr.io \
+    -keyout $HOME/key.pem -out $HOME/certificate.pem && \
+    cat $HOME/certificate.pem >>/etc/ssl/certs/ca-certificates.crt";
+
 /// A machine. What runs in it is killed when it is dropped, and what is mounted in it goes.
 pub(crate) struct Machine {
     home: Home,
@@ -68,7 +106,7 @@ impl Machine {
         able(&[TOOLS, tools].concat())
     }
 
-    /// A machine on which nothing runs yet. Commands run in a folder where the folder `images`
+    /// A machine on which nothing runs yet. Commands run in the folder [`Machine::folder`], where the folder `images`
     /// holds the archives of `examples/`.
     pub(crate) fn new() -> Self {
         let home = Home::new();
@@ -92,6 +130,11 @@ impl Machine {
             .expect("a line of the first process");
         assert_eq!(said, "ready\n", "the machine does not start");
         Self { home, first }
+    }
+
+    /// Where commands run.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.home.join("work")
     }
 
     /// Writes one of its files below `/etc`.
@@ -151,6 +194,17 @@ impl Machine {
     pub(crate) fn docker(&self) {
         self.containerd();
         self.start(DOCKERD, "dockerd.log", "docker version");
+    }
+
+    /// Has docker.io, quay.io and ghcr.io answer with their images in this folder.
+    pub(crate) fn internet(&self, folder: &str) {
+        self.sh(CERTIFICATE);
+        fs::write(self.home.join("nginx.conf"), NGINX).expect("settings");
+        let server = format!("packageorigin --listen 127.0.0.1:5000 {folder}");
+        let is_ready = "curl -fsS http://127.0.0.1:5000/readyz";
+        self.start(&server, "internet.log", is_ready);
+        let nginx = "nginx -p $HOME -e stderr -c $HOME/nginx.conf";
+        self.start(nginx, "nginx.log", "curl -fsS https://quay.io/v2/");
     }
 
     fn command(&self, line: &str) -> Command {

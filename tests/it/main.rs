@@ -16,6 +16,7 @@ mod archives;
 mod bad_input;
 mod clients;
 mod coalescing;
+mod collecting;
 mod completing;
 mod conformance;
 mod examples;

@@ -10,8 +10,9 @@ mod page;
 use std::fs;
 use std::path::Path;
 
+use crate::collecting::Source;
 use crate::daemons::{CONTAINERD, DOCKER};
-use crate::machine::Machine;
+use crate::machine::{INTERNET, Machine};
 use page::{Step, agrees, steps};
 
 /// What is shown and not run: the page, and why.
@@ -31,6 +32,7 @@ const RUN_ELSEWHERE: &str = "when-a-pull-fails.md";
 
 /// The pages that are run here.
 const PAGES: &[&str] = &[
+    "collecting-images.md",
     "containerd.md",
     "docker.md",
     "mirrors.md",
@@ -86,6 +88,16 @@ fn mirrors() {
         machine.sh("skopeo copy -q --all --preserve-digests \
              oci-archive:images/hello.tar oci-archive:images/tool.tar:quay.io/acme/tool:2");
         follow(&machine, "mirrors.md");
+    }
+}
+
+#[test]
+fn collecting() {
+    if Machine::able(&[&["skopeo", "oras"], INTERNET].concat()) {
+        let machine = Machine::new();
+        Source::new().publish(&machine);
+        fs::remove_file(machine.folder().join("images/hello.tar")).expect("a file to remove");
+        follow(&machine, "collecting-images.md");
     }
 }
 
