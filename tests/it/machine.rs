@@ -185,6 +185,23 @@ impl Machine {
         fs::read_to_string(self.home.join(log)).expect("a log")
     }
 
+    /// Waits until that log contains `text`, and gives all of it.
+    ///
+    /// # Panics
+    ///
+    /// If it does not come in time.
+    pub(crate) fn wait_for_log(&self, log: &str, text: &str) -> String {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let said = self.log(log);
+            if said.contains(text) {
+                return said;
+            }
+            assert!(Instant::now() < deadline, "no `{text}` in {log}:\n{said}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     pub(crate) fn containerd(&self) {
         let line = "containerd --config $HOME/containerd.toml";
         self.start(line, "containerd.log", "ctr version");

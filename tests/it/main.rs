@@ -27,6 +27,7 @@ mod list_golden;
 mod list_page;
 mod list_schema;
 mod list_table;
+mod mirrors;
 mod neighbors;
 mod pages;
 mod pasted;

@@ -129,9 +129,9 @@ fn type_in(machine: &Machine, line: &str) -> String {
 fn serve(machine: &Machine, line: &str) -> String {
     machine.sh(STOP);
     let server = format!("exec sh -c 'echo $$ >$HOME/server.pid; exec {line}'");
-    let ready = "curl -fsS http://localhost:8080/readyz && grep -q ^Serving $HOME/server.log";
+    let ready = "curl -fsS http://localhost:8080/readyz";
     machine.start(&server, "server.log", ready);
-    machine.log("server.log")
+    machine.wait_for_log("server.log", "GET /readyz")
 }
 
 #[test]
