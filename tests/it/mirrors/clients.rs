@@ -5,7 +5,7 @@ use std::fs;
 use super::{EVERYWHERE, image};
 use crate::daemons::{CONTAINERD, DOCKER};
 use crate::fixture::{Blob, Image, Layout, Node as _, encoded};
-use crate::machine::Machine;
+use crate::machine::{INTERNET, Machine};
 
 /// Registries that clients can be told to mirror.
 const REGISTRIES: &[&str] = &["docker.io", "ghcr.io", "quay.io", "harbor.example.com:5000"];
@@ -14,6 +14,8 @@ const REGISTRIES: &[&str] = &["docker.io", "ghcr.io", "quay.io", "harbor.example
 const AT_DOCKER_HUB: &str = "docker.io/acme/hub";
 const AT_QUAY: &str = "quay.io/acme/quay";
 const OFFICIAL: &str = "docker.io/library/alpine";
+
+const CTR_PULL: &str = "ctr images pull --hosts-dir /etc/containerd/certs.d";
 
 /// A machine on which `http://registry.example.com:8080` serves the same path of many registries.
 fn machine() -> Machine {
@@ -48,6 +50,14 @@ fn check_is_refused(machine: &Machine, command: &str, path: &str) {
     machine.wait_for_log("mirror.log", &format!(" {path}\" 404 "));
 }
 
+/// Has containerd ask the server for images of all registries, if it is called by [`CTR_PULL`].
+fn containerd_mirrors(machine: &Machine) {
+    machine.configure(
+        "/etc/containerd/certs.d/_default/hosts.toml",
+        "[host.'http://registry.example.com:8080']\ncapabilities = ['pull', 'resolve']\n",
+    );
+}
+
 #[test]
 fn containerd_gets_the_image_of_each_registry() {
     if !Machine::able(CONTAINERD) {
@@ -55,16 +65,12 @@ fn containerd_gets_the_image_of_each_registry() {
     }
     let machine = machine();
     machine.containerd();
-    machine.configure(
-        "/etc/containerd/certs.d/_default/hosts.toml",
-        "[host.'http://registry.example.com:8080']\ncapabilities = ['pull', 'resolve']\n",
-    );
-    let pull = "ctr images pull --hosts-dir /etc/containerd/certs.d";
+    containerd_mirrors(&machine);
     let pulled = REGISTRIES.iter().map(|host| format!("{host}/acme/app"));
     for name in pulled.chain([OFFICIAL.to_owned()]) {
         let image = image(&name);
-        machine.sh(&format!("{pull} {name}:1"));
-        machine.sh(&format!("{pull} {name}@{}", image.digest()));
+        machine.sh(&format!("{CTR_PULL} {name}:1"));
+        machine.sh(&format!("{CTR_PULL} {name}@{}", image.digest()));
         for Blob {
             digest,
             bytes: wanted,
@@ -95,7 +101,7 @@ fn containerd_gets_the_image_of_each_registry() {
     ] {
         check_is_refused(
             &machine,
-            &format!("{pull} {refused}"),
+            &format!("{CTR_PULL} {refused}"),
             &format!("/v2/{path}"),
         );
     }
@@ -112,6 +118,14 @@ fn registries_conf(machine: &Machine, place: impl Fn(&str) -> String) {
     });
     let text: String = entries.collect();
     machine.configure("/etc/containers/registries.conf.d/mirrors.conf", &text);
+}
+
+/// Has them ask the server for images of [`REGISTRIES`]. A place has no port in its path.
+fn podman_mirrors(machine: &Machine) {
+    registries_conf(machine, |host| {
+        let host = host.split(':').next().unwrap_or(host);
+        format!("registry.example.com:8080/{host}")
+    });
 }
 
 /// Copies an image by skopeo as it is, and gives its files with their names.
@@ -146,10 +160,7 @@ fn skopeo_and_podman_get_the_image_of_each_registry() {
         return;
     }
     let machine = machine();
-    registries_conf(&machine, |host| {
-        let host = host.split(':').next().unwrap_or(host);
-        format!("registry.example.com:8080/{host}")
-    });
+    podman_mirrors(&machine);
     let pulled = REGISTRIES.iter().map(|host| format!("{host}/acme/app"));
     for name in pulled.chain([OFFICIAL.to_owned()]) {
         let image = image(&name);
@@ -161,15 +172,20 @@ fn skopeo_and_podman_get_the_image_of_each_registry() {
         assert!(copy(&machine, &by_digest) == files(&image), "{name}");
 
         machine.sh(&format!("podman pull -q {name}:1"));
-        let inspect =
-            format!("podman image inspect --format '{{{{.Digest}}}} sha256:{{{{.Id}}}}' {name}:1");
-        let wanted = format!("{} {}", image.digest(), image.config().digest);
-        assert_eq!(machine.sh(&inspect), wanted);
+        check_podman_has(&machine, &name, &image);
     }
     for repository in ["quay.io/acme/hub", "docker.io/acme/quay"] {
         let path = format!("/v2/{repository}/manifests/1");
         check_is_refused(&machine, &format!("podman pull -q {repository}:1"), &path);
     }
+}
+
+/// Podman knows the image by its manifest and by its configuration.
+fn check_podman_has(machine: &Machine, name: &str, image: &Image) {
+    let format = "{{.Digest}} sha256:{{.Id}}";
+    let inspect = format!("podman image inspect --format '{format}' {name}:1");
+    let wanted = format!("{} {}", image.digest(), image.config().digest);
+    assert_eq!(machine.sh(&inspect), wanted);
 }
 
 /// What the page on mirrors warns of: a mirror's place without the registry in it means Docker Hub first.
@@ -189,16 +205,21 @@ fn without_the_registry_in_its_place_a_mirror_is_docker_hubs() {
     }
 }
 
+/// Has Docker ask the server for images of Docker Hub, once it starts.
+fn docker_mirrors(machine: &Machine) {
+    machine.configure(
+        "/etc/docker/daemon.json",
+        r#"{"registry-mirrors": ["http://registry.example.com:8080"]}"#,
+    );
+}
+
 #[test]
 fn docker_gets_the_image_of_docker_hub() {
     if !Machine::able(DOCKER) {
         return;
     }
     let machine = machine();
-    machine.configure(
-        "/etc/docker/daemon.json",
-        r#"{"registry-mirrors": ["http://registry.example.com:8080"]}"#,
-    );
+    docker_mirrors(&machine);
     machine.docker();
     for (name, wanted) in [
         ("acme/app", "docker.io/acme/app"),
@@ -207,10 +228,9 @@ fn docker_gets_the_image_of_docker_hub() {
         // Docker does not say which registry it means, and Docker Hub has nothing of that name here.
         ("acme/quay", AT_QUAY),
     ] {
-        let image = image(wanted);
         machine.sh(&format!("docker pull {name}:1"));
-        check_docker_has(&machine, name, &image);
-        machine.sh(&format!("docker pull {name}@{}", image.digest()));
+        check_docker_has(&machine, name, wanted);
+        machine.sh(&format!("docker pull {name}@{}", image(wanted).digest()));
     }
     // Of another registry's image no mirror is asked: the only request for this path was for Docker Hub's.
     assert!(!machine.run("docker pull quay.io/acme/app:1").success);
@@ -223,11 +243,50 @@ fn docker_gets_the_image_of_docker_hub() {
     );
 }
 
-/// Docker knows the image by its configuration, and its layer has the bytes that were packed.
-fn check_docker_has(machine: &Machine, name: &str, image: &Image) {
+/// What a client cannot get here it has to get from the registry, so "not here" must be said in a way that each understands.
+#[test]
+fn what_a_mirror_lacks_comes_from_the_registry() {
+    if !Machine::able(&[DOCKER, INTERNET, &["podman"]].concat()) {
+        return;
+    }
+    let machine = machine();
+    let folder = machine.folder().join("internet");
+    fs::create_dir(&folder).expect("a folder");
+    let names = ["docker.io/acme/far", "quay.io/acme/far"];
+    let layout = names.iter().fold(Layout::new(), |layout, name| {
+        layout.named(&image(name), &format!("{name}:1"))
+    });
+    fs::write(folder.join("all.tar"), layout.tar()).expect("an archive");
+    machine.internet("internet");
+    containerd_mirrors(&machine);
+    podman_mirrors(&machine);
+    docker_mirrors(&machine);
+    machine.docker();
+    for name in names {
+        let image = image(name);
+        machine.sh(&format!("{CTR_PULL} {name}:1"));
+        let list = format!("ctr images ls name=={name}:1");
+        assert!(machine.sh(&list).contains(&image.digest()), "{name}");
+        machine.sh(&format!("podman pull -q {name}:1"));
+        check_podman_has(&machine, name, &image);
+    }
+    machine.sh("docker pull acme/far:1");
+    check_docker_has(&machine, "acme/far", "docker.io/acme/far");
+    for path in [
+        "acme/far/manifests/1?ns=docker.io",
+        "acme/far/manifests/1?ns=quay.io",
+        "docker.io/acme/far/manifests/1",
+        "quay.io/acme/far/manifests/1",
+        "acme/far/manifests/1",
+    ] {
+        machine.wait_for_log("mirror.log", &format!(" /v2/{path}\" 404 "));
+    }
+}
+
+/// Docker knows the image by its configuration, and a container of it has the file that holds the name `wanted`.
+fn check_docker_has(machine: &Machine, name: &str, wanted: &str) {
     let inspect = format!("docker image inspect --format '{{{{.Id}}}}' {name}:1");
-    assert_eq!(machine.sh(&inspect), image.config().digest);
-    let layer = format!("docker save {name}:1 | tar -xO --wildcards '*/layer.tar' | sha256sum");
-    let digest = encoded(&image.layers[0].diff_id);
-    assert_eq!(machine.sh(&layer), format!("{digest}  -"), "{name}");
+    assert_eq!(machine.sh(&inspect), image(wanted).config().digest);
+    let file = format!("docker cp $(docker create {name}:1 none):/name.txt - | tar -xO");
+    assert_eq!(machine.sh(&file), wanted);
 }
