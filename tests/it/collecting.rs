@@ -7,7 +7,8 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use crate::daemons::DOCKER;
+use crate::conformance::examples;
+use crate::daemons::{DOCKER, Home, able};
 use crate::fixture::{Blob, Image, Index, Layer, Layout, Node as _};
 use crate::generated::check_page;
 use crate::listing::{Listing, list};
@@ -123,6 +124,27 @@ fn what_each_tool_brings_along() {
             .expect("a string takes everything");
     }
     check_page(PAGE, &[("tools", table)], "collecting");
+}
+
+/// What the page says of `--preserve-digests`.
+#[test]
+fn skopeo_compresses_what_is_not_unless_it_must_preserve_digests() {
+    if !able(&["skopeo"]) {
+        return;
+    }
+    let (home, server) = (Home::new(), Server::serving(&examples()));
+    let head = server.head("/v2/hello/manifests/1.0.0");
+    let wanted = head.header("docker-content-digest").expect("a digest");
+    for (options, is_kept) in [("--all --preserve-digests", true), ("--all", false)] {
+        let source = format!("docker://{}/hello:1.0.0", server.authority());
+        home.sh(&format!(
+            "mkdir -p copies && rm -f copies/* &&
+             skopeo copy -q {options} --src-tls-verify=false {source} oci-archive:copies/hello.tar:hello:1.0.0"
+        ));
+        let images = Listing::of(&home.join("copies")).images();
+        let kept = images == [format!("docker.io/library/hello:1.0.0 {wanted}")];
+        assert_eq!(kept, is_kept, "{options}: {images:?}");
+    }
 }
 
 /// The lines of a way as a person sees them in the table.

@@ -3,22 +3,25 @@
 use std::fs;
 use std::path::Path;
 
-/// Something that a page asks for, or shows without asking for it.
+/// Something that a page asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// A line behind a `$`, and what it writes; empty where the page does not show that.
-    Type { line: String, shown: String },
+    /// A line behind a `$`, and what it writes; empty where the page does not show that. It has to fail if the mark
+    /// `<!-- fails -->` stands before its block.
+    Type {
+        line: String,
+        shown: String,
+        fails: bool,
+    },
     /// A file, whose path is the last code in the sentence before it.
     Write { path: String, text: String },
-    /// A block with the mark `<!-- not run: REASON -->` before it.
-    Skip { reason: String },
 }
 
 /// The steps of a page of `docs/how-to/`.
 ///
 /// # Panics
 ///
-/// If there is a block that is none of the three.
+/// If there is a block that is neither.
 pub(super) fn steps(name: &str) -> Vec<Step> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("docs/how-to")
@@ -36,6 +39,7 @@ fn read(page: &str) -> Vec<Step> {
         if let Some(kind) = line.strip_prefix("```") {
             let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
             steps.extend(read_block(kind, &block, before));
+            before = "";
         } else if !line.is_empty() {
             before = line;
         }
@@ -44,12 +48,8 @@ fn read(page: &str) -> Vec<Step> {
 }
 
 fn read_block(kind: &str, block: &[&str], before: &str) -> Vec<Step> {
-    if let Some(reason) = before.strip_prefix("<!-- not run: ") {
-        let reason = reason.trim_end_matches(" -->").to_owned();
-        return vec![Step::Skip { reason }];
-    }
     match kind {
-        "console" => read_console(block),
+        "console" => read_console(block, before == "<!-- fails -->"),
         "json" | "toml" => vec![Step::Write {
             path: last_code(before).to_owned(),
             text: block.join("\n") + "\n",
@@ -58,17 +58,18 @@ fn read_block(kind: &str, block: &[&str], before: &str) -> Vec<Step> {
     }
 }
 
-fn read_console(block: &[&str]) -> Vec<Step> {
+fn read_console(block: &[&str], fails: bool) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for text in block {
         if let Some(line) = text.strip_prefix("$ ") {
             steps.push(Step::Type {
                 line: line.to_owned(),
                 shown: String::new(),
+                fails,
             });
             continue;
         }
-        let Some(Step::Type { line, shown }) = steps.last_mut() else {
+        let Some(Step::Type { line, shown, .. }) = steps.last_mut() else {
             panic!("`{text}` stands behind no line to be typed");
         };
         let (end, text) = if line.ends_with('\\') && shown.is_empty() {
@@ -117,21 +118,19 @@ fn tidied(text: &str) -> String {
 
 #[test]
 fn a_page_is_read_as_steps() {
-    let page = "# Title\n\nText.\n\n```console\n$ one \\\n    more\n$ two\na\n\nb\n```\n\nIn `/etc/x.json`:\n\n```json\n{}\n```\n\
-        <!-- not run: no `z` -->\n```yaml\nz\n```\n";
-    let typed = |line: &str, shown: &str| Step::Type {
+    let page = "# Title\n\nText.\n\n```console\n$ one \\\n    more\n$ two\na\n\nb\n```\n\n<!-- fails -->\n\n```console\n$ three\n```\n\nIn `/etc/x.json`:\n\n```json\n{}\n```\n";
+    let typed = |line: &str, shown: &str, fails| Step::Type {
         line: line.to_owned(),
         shown: shown.to_owned(),
+        fails,
     };
     let wanted = [
-        typed("one \\\n    more", ""),
-        typed("two", "a\n\nb\n"),
+        typed("one \\\n    more", "", false),
+        typed("two", "a\n\nb\n", false),
+        typed("three", "", true),
         Step::Write {
             path: "/etc/x.json".to_owned(),
             text: "{}\n".to_owned(),
-        },
-        Step::Skip {
-            reason: "no `z`".to_owned(),
         },
     ];
     assert_eq!(read(page), wanted);
