@@ -171,7 +171,10 @@ impl Machine {
     ///
     /// If it is not ready in time.
     pub(crate) fn start(&self, line: &str, log: &str, ready: &str) {
-        self.sh(&format!("({line}) >$HOME/{log} 2>&1 </dev/null &"));
+        // Emptied before anything starts, so that no line of an earlier program is taken for one of this.
+        self.sh(&format!(
+            ": >$HOME/{log}; ({line}) >>$HOME/{log} 2>&1 </dev/null &"
+        ));
         let deadline = Instant::now() + LIMIT;
         while !self.run(ready).success {
             let said = || fs::read_to_string(self.home.join(log)).unwrap_or_default();
