@@ -98,12 +98,14 @@ macro_rules! contents {
     };
 }
 
-/// What docker has put into containerd's content store, which is more than its images need.
+/// Also what docker has in containerd's content store. The lease is there to be deleted: that waits until what was removed
+/// is gone, and what is still there cannot be written anew.
 macro_rules! forget_docker {
     () => {
-        "docker image ls -aq | sort -u | xargs -r docker image rm --force
-        export CONTAINERD_NAMESPACE=moby
-        ctr content ls -q | xargs -r ctr content rm"
+        "docker image ls -aq | sort -u | xargs -r docker image rm --force &&
+        export CONTAINERD_NAMESPACE=moby &&
+        ctr content ls -q | xargs -r ctr content rm &&
+        ctr leases delete --sync $(ctr leases create)"
     };
 }
 

@@ -113,7 +113,10 @@ impl Session {
         settings::mirror(&home, mirror);
         let daemons = match client.daemon {
             Daemon::None => Vec::new(),
-            Daemon::Containerd => vec![home.containerd()],
+            Daemon::Containerd => {
+                settings::unpack(&home);
+                vec![home.containerd()]
+            }
             Daemon::Docker { containerd_store } => {
                 if containerd_store {
                     settings::containerd_store(&home);
