@@ -9,6 +9,7 @@ mod generated;
 mod listing;
 mod needs;
 mod packages;
+mod proxy;
 mod server;
 
 mod archives;
