@@ -149,14 +149,21 @@ impl Home {
     ///
     /// If it fails.
     pub(crate) fn sh(&self, line: &str) -> String {
-        let finished = run(self.command("sh").args(["-c", line]), LIMIT);
+        let finished = run(&mut self.shell(line), LIMIT);
         assert!(finished.success, "{line}\n{}", finished.said());
         finished.stdout.trim_end().to_owned()
     }
 
+    /// What a person would type, as a command that is not yet run.
+    pub(crate) fn shell(&self, line: &str) -> Command {
+        let mut command = self.command("sh");
+        command.args(["-c", line]);
+        command
+    }
+
     /// Whether what a person would type succeeds.
     fn works(&self, line: &str) -> bool {
-        run(self.command("sh").args(["-c", line]), LIMIT).success
+        run(&mut self.shell(line), LIMIT).success
     }
 
     pub(crate) fn containerd(&self) -> Daemon {

@@ -26,6 +26,7 @@ mod list_golden;
 mod list_page;
 mod list_schema;
 mod list_table;
+mod matrix;
 mod neighbors;
 mod older_suites;
 mod pasted;

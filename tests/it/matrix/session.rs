@@ -1,0 +1,167 @@
+//! A client at work: in a folder of its own, with its daemon.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use super::client::{CLIENTS, Client, Daemon};
+use crate::daemons::{self, Home, able};
+use crate::fixture::{Blob, Image, sha256};
+use crate::needs::{Finished, run};
+
+/// How long one command of a client may take: docker waits 5, 10, 15… seconds before it tries again.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// What a client is to pull, and from where.
+#[derive(Clone, Debug)]
+pub(crate) struct Reference {
+    registry: String,
+    repository: String,
+    version: String,
+}
+
+impl Reference {
+    /// `registry` is `HOST:PORT`.
+    pub(crate) fn tag(registry: &str, repository: &str, tag: &str) -> Self {
+        Self::new(registry, repository, format!(":{tag}"))
+    }
+
+    /// `registry` is `HOST:PORT`.
+    pub(crate) fn digest(registry: &str, repository: &str, digest: &str) -> Self {
+        Self::new(registry, repository, format!("@{digest}"))
+    }
+
+    fn new(registry: &str, repository: &str, version: String) -> Self {
+        Self {
+            registry: registry.into(),
+            repository: repository.into(),
+            version,
+        }
+    }
+
+    /// What the commands of a client find in their environment.
+    fn variables(&self) -> [(&'static str, String); 3] {
+        let name = format!("{}/{}{}", self.registry, self.repository, self.version);
+        [
+            ("REGISTRY", self.registry.clone()),
+            ("REPOSITORY", self.repository.clone()),
+            ("IMAGE", name),
+        ]
+    }
+}
+
+/// What came of a pull.
+pub(crate) struct Pulled {
+    /// Whether the client ended with 0.
+    pub(crate) success: bool,
+    /// All that it wrote.
+    pub(crate) said: String,
+    /// What it has stored then, by the digest of the bytes.
+    pub(crate) stored: HashMap<String, Vec<u8>>,
+}
+
+impl Pulled {
+    /// What is not stored of an image. A layer may be there as it was sent or decompressed.
+    pub(crate) fn lacks(&self, image: &Image) -> Vec<String> {
+        let documents = [image.manifest(), image.config()];
+        let missing = documents.into_iter().filter(|blob| !self.has(blob));
+        let layers = image.layers.iter();
+        let layers = layers
+            .filter(|layer| !self.has(&layer.blob()) && !self.stored.contains_key(&layer.diff_id));
+        missing
+            .map(|blob| blob.digest)
+            .chain(layers.map(|layer| layer.blob().digest))
+            .collect()
+    }
+
+    /// Whether these very bytes are stored.
+    pub(crate) fn has(&self, blob: &Blob) -> bool {
+        self.stored.get(&blob.digest) == Some(&blob.bytes)
+    }
+}
+
+/// A client that can be told what to do. Its daemon stops, and its folder goes, when it is dropped.
+pub(crate) struct Session {
+    client: &'static Client,
+    // Before the folder in which they run.
+    _daemons: Vec<daemons::Daemon>,
+    home: Home,
+}
+
+impl Session {
+    /// The client of that name, if it is on this machine; if not, a line says so.
+    ///
+    /// # Panics
+    ///
+    /// If there is no client of that name.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        let client = CLIENTS.iter().find(|client| client.name == name);
+        let client = client.expect("a client of that name");
+        able(client.programs).then(|| Self::start(client))
+    }
+
+    fn start(client: &'static Client) -> Self {
+        let home = Home::new();
+        let daemons = match client.daemon {
+            Daemon::None => Vec::new(),
+            Daemon::Containerd => vec![home.containerd()],
+            Daemon::Docker => home.docker().into(),
+        };
+        Self {
+            client,
+            _daemons: daemons,
+            home,
+        }
+    }
+
+    /// The version of the client, as it tells it.
+    pub(crate) fn version(&self) -> String {
+        let told = self.home.sh(self.client.version);
+        let number = told.find(|c: char| c.is_ascii_digit());
+        let version = &told[number.expect("a version")..];
+        let end = version.find(|c: char| c != '.' && !c.is_ascii_digit());
+        version[..end.unwrap_or(version.len())].to_owned()
+    }
+
+    /// Pulls an image into a store that is empty.
+    pub(crate) fn pull(&self, image: &Reference) -> Pulled {
+        self.home.sh(self.client.forget);
+        let out = self.home.join("out");
+        let _ = fs::remove_dir_all(&out);
+        fs::create_dir(&out).expect("an empty folder");
+        let pulled = self.run(self.client.pull, image);
+        if pulled.success {
+            let kept = self.run(self.client.keep, image);
+            assert!(kept.success, "{}", kept.said());
+        }
+        Pulled {
+            success: pulled.success,
+            said: pulled.said(),
+            stored: files(&out),
+        }
+    }
+
+    fn run(&self, line: &str, image: &Reference) -> Finished {
+        let mut command = self.home.shell(line);
+        command
+            .envs(image.variables())
+            .env("OUT", self.home.join("out"));
+        run(&mut command, LIMIT)
+    }
+}
+
+/// All files below a folder, by the digest of their bytes.
+fn files(folder: &Path) -> HashMap<String, Vec<u8>> {
+    let mut found = HashMap::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let entry = entry.expect("an entry");
+        if entry.file_type().expect("a type").is_dir() {
+            found.extend(files(&entry.path()));
+        } else {
+            let bytes = fs::read(entry.path()).expect("a file");
+            found.insert(sha256(&bytes), bytes);
+        }
+    }
+    found
+}
