@@ -56,6 +56,11 @@ impl Sample {
         Self(text.lines().filter_map(assignment).collect())
     }
 
+    /// All of them, by name.
+    pub(crate) fn variables(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+
     fn get(&self, name: &str) -> &str {
         self.0
             .get(name)

@@ -9,7 +9,9 @@ mod generated;
 mod listing;
 mod needs;
 mod packages;
+mod proxy;
 mod server;
+mod systems;
 
 mod archives;
 mod bad_input;
@@ -27,6 +29,7 @@ mod list_schema;
 mod list_table;
 mod matrix;
 mod neighbors;
+mod older_suites;
 mod pasted;
 mod pending;
 mod properties;

@@ -38,14 +38,14 @@ pub(crate) fn skip(what: &str) -> bool {
     false
 }
 
-/// The folder that `variable` names. If it names none, one line says that the test is skipped, also
+/// The file or folder that `variable` names. If it names none, one line says that the test is skipped, also
 /// with `PACKAGEORIGIN_TEST_ALL=1`: what is there to be tested is whoever runs the tests' own.
 pub(crate) fn optional(variable: &str) -> Option<PathBuf> {
-    let folder = env::var_os(variable).filter(|value| !value.is_empty());
-    if folder.is_none() {
+    let path = env::var_os(variable).filter(|value| !value.is_empty());
+    if path.is_none() {
         say(&format!("{}, which is optional", skipped(variable)));
     }
-    folder.map(PathBuf::from)
+    path.map(PathBuf::from)
 }
 
 fn skipped(what: &str) -> String {

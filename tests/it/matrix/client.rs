@@ -16,7 +16,7 @@ pub(crate) struct Client {
     pub(super) programs: &'static [&'static str],
     /// The daemon that does its work.
     pub(super) daemon: Daemon,
-    /// Tells the version, which is the first number in the output.
+    /// Tells the version: the first word that is a number, be it with a `v` before it.
     pub(super) version: &'static str,
     /// Makes it forget all images, so that nothing is left that need not be fetched.
     pub(super) forget: &'static str,
@@ -268,7 +268,8 @@ const CRANE: Client = Client {
     name: "crane",
     programs: &["crane"],
     daemon: Daemon::None,
-    version: "crane version",
+    // The one of Debian does not know its own.
+    version: "crane version | grep [0-9] || dpkg-query -W crane",
     forget: "",
     keep: "",
     pull: "crane pull --format oci $IMAGE $OUT",
