@@ -40,6 +40,33 @@ pub(crate) fn check_page(path: &str, sections: &[(&str, String)], test: &str) {
     check(path, made.as_bytes(), test);
 }
 
+/// As [`check_page`], for one section of which several tests make a part each: `change` makes what it is of what it was.
+pub(crate) fn check_section(
+    path: &str,
+    name: &str,
+    change: impl FnOnce(&str) -> String,
+    test: &str,
+) {
+    // Tests that rewrite one page run at the same time.
+    static PAGE: Mutex<()> = Mutex::new(());
+    let _alone = PAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    let section = change(&section(path, name));
+    check_page(path, &[(name, section)], test);
+}
+
+/// What stands between the marks of that name.
+pub(crate) fn section(path: &str, name: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let page = fs::read_to_string(file).expect("a page");
+    let (_, rest) = page
+        .split_once(&format!("<!-- {name} -->\n"))
+        .expect("the mark of its begin");
+    let (section, _) = rest
+        .split_once(&format!("<!-- /{name} -->"))
+        .expect("the mark of its end");
+    section.trim().to_owned()
+}
+
 /// The page with another section between the marks of that name.
 fn put(page: &str, name: &str, section: &str) -> String {
     let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));

@@ -1,41 +1,69 @@
-//! Every client, in everything that a client does: `docs/reference/clients.md`.
+//! Every client, in everything that a client does: the tables of `docs/reference/clients.md`.
+//!
+//! Each test makes the row of one client. `UPDATE=1 cargo test matrix` rewrites the rows of those that are on the
+//! machine.
 
+mod cell;
+mod check;
 mod client;
 mod sample;
 mod session;
+mod settings;
+mod table;
 
-use std::env::consts::ARCH;
+use std::env;
+use std::path::Path;
 
-use session::{Reference, Session};
+use check::{COLUMNS, Scene};
+use client::{CLIENTS, Client, DOCKER_CONTAINERD};
+use session::Session;
+use table::{Row, Table};
 
-use crate::fixture::Node as _;
+use crate::daemons::Home;
+use crate::generated;
+use crate::needs::{optional, skip};
 
-/// The platform of this machine, as images call it.
-fn platform() -> &'static str {
-    match ARCH {
-        "x86_64" => "linux/amd64",
-        "aarch64" => "linux/arm64",
-        other => panic!("the samples have no image for {other}"),
-    }
-}
+/// The page.
+const PAGE: &str = "docs/reference/clients.md";
+/// The marks of the table of the clients on this machine.
+const HERE: &str = "clients";
+/// The marks of the table of those in other systems.
+const ELSEWHERE: &str = "newer clients";
+/// Names folders, each the root of a Debian system with newer clients.
+const TREES: &str = "PACKAGEORIGIN_CLIENTS_TREES";
 
+/// Does all of it with one client, and compares its row.
 fn check(name: &str) {
-    let Some(session) = Session::of(name) else {
-        return;
-    };
     let packages = sample::packages();
     let server = packages.serve(&[]);
-    let registry = server.authority();
-    let image = sample::image(platform());
-    for reference in [
-        Reference::tag(registry, sample::REPOSITORY, sample::TAG),
-        Reference::digest(registry, sample::REPOSITORY, &sample::index().digest()),
-    ] {
-        let pulled = session.pull(&reference);
-        assert!(pulled.success, "{}", pulled.said);
-        assert_eq!(pulled.lacks(&image), [""; 0], "{}", pulled.said);
+    let Some(session) = Session::with_mirror(name, server.authority()) else {
+        return;
+    };
+    let (version, update) = (session.version(), env::var_os("UPDATE").is_some());
+    let known = Table::read(&generated::section(PAGE, HERE));
+    let known = known.version(name).unwrap_or_default();
+    if !update && known != version {
+        skip(&format!("{name} {known} and not {version}"));
+        return;
     }
-    assert!(session.version().contains('.'));
+    let row = row(&Scene {
+        session: &session,
+        server: &server,
+    });
+    generated::check_section(
+        PAGE,
+        HERE,
+        |section| Table::read(section).without(name).with(&row).text(),
+        &format!("matrix::{name}"),
+    );
+}
+
+fn row(scene: &Scene) -> Row {
+    Row {
+        name: scene.session.client.name,
+        version: scene.session.version(),
+        cells: COLUMNS.map(|(_, check)| check(scene)).into(),
+    }
 }
 
 #[test]
@@ -76,4 +104,57 @@ fn oras() {
 #[test]
 fn regctl() {
     check("regctl");
+}
+
+/// The clients of other systems, which see this machine's network and nothing else of it.
+#[test]
+fn newer_clients() {
+    let Some(trees) = optional(TREES) else {
+        return;
+    };
+    for root in env::split_paths(&trees) {
+        let clients = CLIENTS.iter().chain([&DOCKER_CONTAINERD]);
+        for client in clients.filter(|client| client.lies_in(&root)) {
+            check_within(&root, client);
+        }
+    }
+}
+
+fn check_within(root: &Path, client: &'static Client) {
+    let packages = sample::packages();
+    let server = packages.serve(&[]);
+    let session = Session::start(client, Home::within(root), server.authority());
+    let row = row(&Scene {
+        session: &session,
+        server: &server,
+    });
+    generated::check_section(
+        PAGE,
+        ELSEWHERE,
+        |section| Table::read(section).with(&row).text(),
+        "matrix::newer_clients",
+    );
+}
+
+/// The commands that the rows were made with, as the page shows them.
+#[test]
+fn page_shows_the_commands() {
+    let commands: Vec<_> = CLIENTS.iter().map(commands).collect();
+    generated::check_section(
+        PAGE,
+        "commands",
+        |_| commands.join("\n\n"),
+        "matrix::page_shows_the_commands",
+    );
+}
+
+fn commands(client: &Client) -> String {
+    let lines = client
+        .commands()
+        .map(|(what, command)| format!("# {what}\n{command}\n"));
+    format!(
+        "### {}\n\n```sh\n{}```",
+        client.name,
+        lines.collect::<String>()
+    )
 }

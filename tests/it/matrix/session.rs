@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::client::{CLIENTS, Client, Daemon};
+use super::{sample, settings};
 use crate::daemons::{self, Home, able};
 use crate::fixture::{Blob, Image, sha256};
 use crate::needs::{Finished, run};
@@ -22,12 +23,12 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
-    /// `registry` is `HOST:PORT`.
+    /// `registry` is `HOST:PORT`, or `docker.io`.
     pub(crate) fn tag(registry: &str, repository: &str, tag: &str) -> Self {
         Self::new(registry, repository, format!(":{tag}"))
     }
 
-    /// `registry` is `HOST:PORT`.
+    /// `registry` is `HOST:PORT`, or `docker.io`.
     pub(crate) fn digest(registry: &str, repository: &str, digest: &str) -> Self {
         Self::new(registry, repository, format!("@{digest}"))
     }
@@ -83,10 +84,11 @@ impl Pulled {
 
 /// A client that can be told what to do. Its daemon stops, and its folder goes, when it is dropped.
 pub(crate) struct Session {
-    client: &'static Client,
+    pub(super) client: &'static Client,
     // Before the folder in which they run.
     _daemons: Vec<daemons::Daemon>,
     home: Home,
+    mirror: String,
 }
 
 impl Session {
@@ -96,22 +98,34 @@ impl Session {
     ///
     /// If there is no client of that name.
     pub(crate) fn of(name: &str) -> Option<Self> {
-        let client = CLIENTS.iter().find(|client| client.name == name);
-        let client = client.expect("a client of that name");
-        able(client.programs).then(|| Self::start(client))
+        Self::with_mirror(name, "localhost:1")
     }
 
-    fn start(client: &'static Client) -> Self {
-        let home = Home::new();
+    /// The same, with a registry, `HOST:PORT`, that it takes for Docker Hub.
+    pub(super) fn with_mirror(name: &str, mirror: &str) -> Option<Self> {
+        let client = CLIENTS.iter().find(|client| client.name == name);
+        let client = client.expect("a client of that name");
+        able(client.programs).then(|| Self::start(client, Home::new(), mirror))
+    }
+
+    /// Starts what the client needs in `home`.
+    pub(super) fn start(client: &'static Client, home: Home, mirror: &str) -> Self {
+        settings::mirror(&home, mirror);
         let daemons = match client.daemon {
             Daemon::None => Vec::new(),
             Daemon::Containerd => vec![home.containerd()],
-            Daemon::Docker => home.docker().into(),
+            Daemon::Docker { containerd_store } => {
+                if containerd_store {
+                    settings::containerd_store(&home);
+                }
+                home.docker().into()
+            }
         };
         Self {
             client,
             _daemons: daemons,
             home,
+            mirror: mirror.into(),
         }
     }
 
@@ -126,38 +140,67 @@ impl Session {
 
     /// Pulls an image into a store that is empty.
     pub(crate) fn pull(&self, image: &Reference) -> Pulled {
-        self.home.sh(self.client.forget);
-        let out = self.home.join("out");
-        let _ = fs::remove_dir_all(&out);
-        fs::create_dir(&out).expect("an empty folder");
-        let pulled = self.run(self.client.pull, image);
-        if pulled.success {
-            let kept = self.run(self.client.keep, image);
+        self.fetch(self.client.pull, image)
+    }
+
+    /// Runs a command that brings an image here, and tells what is here then.
+    pub(super) fn fetch(&self, line: &str, image: &Reference) -> Pulled {
+        self.forget();
+        let out = self.out();
+        let fetched = self.tell(line, image);
+        if fetched.success && is_empty(&out) {
+            let kept = self.tell(self.client.keep, image);
             assert!(kept.success, "{}", kept.said());
         }
         Pulled {
-            success: pulled.success,
-            said: pulled.said(),
-            stored: files(&out),
+            success: fetched.success,
+            said: fetched.said(),
+            stored: stored(&out),
         }
     }
 
-    fn run(&self, line: &str, image: &Reference) -> Finished {
+    /// Empties the client's store, and the folder for what it fetches.
+    pub(super) fn forget(&self) {
+        self.home.sh(self.client.forget);
+        let _ = fs::remove_dir_all(self.out());
+        fs::create_dir(self.out()).expect("an empty folder");
+    }
+
+    /// Runs a command about an image.
+    pub(super) fn tell(&self, line: &str, image: &Reference) -> Finished {
+        let (platform, architecture) = sample::foreign();
         let mut command = self.home.shell(line);
         command
             .envs(image.variables())
-            .env("OUT", self.home.join("out"));
+            .env("PLATFORM", platform)
+            .env("ARCH", architecture)
+            .env("OUT", self.out())
+            .env("MIRROR", &self.mirror)
+            .env("NAME", self.home.name())
+            .env(
+                "CONTAINERS_REGISTRIES_CONF",
+                self.home.join("registries.conf"),
+            );
         run(&mut command, LIMIT)
+    }
+
+    /// Where a client puts what it has fetched.
+    pub(super) fn out(&self) -> PathBuf {
+        self.home.join("out")
     }
 }
 
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).expect("a folder").next().is_none()
+}
+
 /// All files below a folder, by the digest of their bytes.
-fn files(folder: &Path) -> HashMap<String, Vec<u8>> {
+fn stored(folder: &Path) -> HashMap<String, Vec<u8>> {
     let mut found = HashMap::new();
     for entry in fs::read_dir(folder).expect("a folder") {
         let entry = entry.expect("an entry");
         if entry.file_type().expect("a type").is_dir() {
-            found.extend(files(&entry.path()));
+            found.extend(stored(&entry.path()));
         } else {
             let bytes = fs::read(entry.path()).expect("a file");
             found.insert(sha256(&bytes), bytes);

@@ -1,0 +1,81 @@
+//! The tables of the page, whose rows are made one by one: a client that is not on a machine keeps its row.
+
+use super::cell::Cell;
+use super::check::COLUMNS;
+use super::client::{CLIENTS, DOCKER_CONTAINERD};
+
+/// What one client did.
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    pub(super) version: String,
+    pub(super) cells: Vec<Cell>,
+}
+
+impl Row {
+    fn line(&self) -> String {
+        let cells: Vec<_> = self.cells.iter().map(ToString::to_string).collect();
+        format!("{}{} |", self.beginning(), cells.join(" | "))
+    }
+
+    /// The cells that tell it from all other rows.
+    fn beginning(&self) -> String {
+        format!("| {} | {} | ", self.name, self.version)
+    }
+}
+
+/// A table of the page.
+pub(super) struct Table(Vec<String>);
+
+impl Table {
+    /// Reads one as the page has it.
+    pub(super) fn read(text: &str) -> Self {
+        let lines = text.lines().filter(|line| line.starts_with("| "));
+        Self(lines.skip(1).map(str::to_owned).collect())
+    }
+
+    /// The version in the row of a client.
+    pub(super) fn version(&self, name: &str) -> Option<&str> {
+        let beginning = format!("| {name} | ");
+        let rest = self.0.iter().find_map(|line| line.strip_prefix(&beginning));
+        rest.and_then(|rest| rest.split(" |").next())
+    }
+
+    /// Without the rows of a client.
+    pub(super) fn without(mut self, name: &str) -> Self {
+        let beginning = format!("| {name} | ");
+        self.0.retain(|line| !line.starts_with(&beginning));
+        self
+    }
+
+    /// With a row in the place of the one of the same client and version.
+    pub(super) fn with(mut self, row: &Row) -> Self {
+        let beginning = row.beginning();
+        self.0.retain(|line| !line.starts_with(&beginning));
+        self.0.push(row.line());
+        self
+    }
+
+    /// The table as it stands on the page.
+    pub(super) fn text(mut self) -> String {
+        self.0.sort_by_cached_key(|line| place(line));
+        let titles = COLUMNS.map(|(title, _)| title).join(" | ");
+        let rule = "|---".repeat(COLUMNS.len() + 2);
+        let head = format!("| client | version | {titles} |\n{rule}|");
+        [vec![head], self.0].concat().join("\n")
+    }
+}
+
+/// Where a row stands: clients have an order, and older versions come first.
+fn place(line: &str) -> (usize, Vec<u32>) {
+    let mut cells = line.split('|').skip(1).map(str::trim);
+    let (name, version) = (cells.next(), cells.next());
+    let names = CLIENTS.iter().map(|client| client.name);
+    let mut names = names.chain([DOCKER_CONTAINERD.name]);
+    let numbers = version.unwrap_or_default().split('.');
+    (
+        names
+            .position(|client| Some(client) == name)
+            .unwrap_or(usize::MAX),
+        numbers.filter_map(|number| number.parse().ok()).collect(),
+    )
+}
