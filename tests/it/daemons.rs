@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::needs::{needs, run, skip, wait};
+use crate::systems::System;
 
 /// The programs of containerd.
 pub(crate) const CONTAINERD: &[&str] = &["containerd", "ctr"];
@@ -87,49 +88,33 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Runs a program of another system, whose root is `$1`, in the folder `$2`. The network is this machine's, and so is the
-/// folder; the mounts are its own, and go with it. A mere `chroot` is not enough for daemons, which change their root again.
-const ENTER: &str = r#"
-set -e
-mount --bind "$1" "$1"
-cd "$1"
-for folder in proc sys dev; do mount --rbind /$folder $folder; done
-mount -t tmpfs tmp tmp
-mkdir -p ".$2"
-mount --bind "$2" ".$2"
-pivot_root . .
-umount -l .
-cd "$2"
-shift 2
-exec "$@"
-"#;
-
 /// The folder in which one test lives, and the environment of all that it runs.
 pub(crate) struct Home {
     folder: TempDir,
-    /// The root of the system whose programs are run, if it is not this machine's.
-    root: Option<PathBuf>,
+    /// The system whose programs are run, if it is not this machine's.
+    system: Option<System>,
 }
 
 impl Home {
     /// A folder with the settings in it. Its path is short: those of sockets have a limit of 108
     /// bytes.
     pub(crate) fn new() -> Self {
-        Self::with_root(None)
+        Self::of(|_| None)
     }
 
     /// The same for the programs of the system in `root`.
     pub(crate) fn within(root: &Path) -> Self {
-        Self::with_root(Some(root.to_owned()))
+        Self::of(|home| Some(System::enter(root, home)))
     }
 
-    fn with_root(root: Option<PathBuf>) -> Self {
+    fn of(system: impl FnOnce(&Path) -> Option<System>) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("po")
             .rand_bytes(4)
             .tempdir_in("/tmp")
             .expect("a folder");
-        let home = Self { folder, root };
+        let system = system(folder.path());
+        let home = Self { folder, system };
         for (name, text) in SETTINGS {
             let text = text.replace("$HOME", home.path().to_str().expect("an ASCII path"));
             fs::write(home.join(name), text).expect("settings");
@@ -158,10 +143,10 @@ impl Home {
         // A docker of another version in /usr/local must not stand in for that of the daemon.
         let mut path = OsString::from("/usr/bin:");
         path.push(env::var_os("PATH").unwrap_or_default());
-        let mut command = self.root.as_deref().map_or_else(
-            || Command::new(program),
-            |root| self.entering(root, program),
-        );
+        let mut command = match &self.system {
+            None => Command::new(program),
+            Some(system) => system.command(program, self.path()),
+        };
         command
             .current_dir(self.path())
             .env_clear()
@@ -173,16 +158,6 @@ impl Home {
             .env("CONTAINERD_SNAPSHOTTER", "native")
             .env("CONTAINERS_CONF", self.join("containers.conf"))
             .env("CONTAINERS_STORAGE_CONF", self.join("storage.conf"));
-        command
-    }
-
-    fn entering(&self, root: &Path, program: &str) -> Command {
-        let mut command = Command::new("unshare");
-        command
-            .args(["--mount", "--propagation", "private"])
-            .args(["sh", "-c", ENTER, "sh"])
-            .args([root, self.path()])
-            .arg(program);
         command
     }
 

@@ -11,6 +11,7 @@ mod needs;
 mod packages;
 mod proxy;
 mod server;
+mod systems;
 
 mod archives;
 mod bad_input;

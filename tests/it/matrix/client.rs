@@ -16,7 +16,7 @@ pub(crate) struct Client {
     pub(super) programs: &'static [&'static str],
     /// The daemon that does its work.
     pub(super) daemon: Daemon,
-    /// Tells the version, which is the first number in the output.
+    /// Tells the version: the first word that is a number, be it with a `v` before it.
     pub(super) version: &'static str,
     /// Makes it forget all images, so that nothing is left that need not be fetched.
     pub(super) forget: &'static str,
@@ -98,12 +98,14 @@ macro_rules! contents {
     };
 }
 
-/// What docker has put into containerd's content store, which is more than its images need.
+/// Also what docker has in containerd's content store. The lease is there to be deleted: that waits until what was removed
+/// is gone, and what is still there cannot be written anew.
 macro_rules! forget_docker {
     () => {
-        "docker image ls -aq | sort -u | xargs -r docker image rm --force
-        export CONTAINERD_NAMESPACE=moby
-        ctr content ls -q | xargs -r ctr content rm"
+        "docker image ls -aq | sort -u | xargs -r docker image rm --force &&
+        export CONTAINERD_NAMESPACE=moby &&
+        ctr content ls -q | xargs -r ctr content rm &&
+        ctr leases delete --sync $(ctr leases create)"
     };
 }
 
@@ -266,7 +268,8 @@ const CRANE: Client = Client {
     name: "crane",
     programs: &["crane"],
     daemon: Daemon::None,
-    version: "crane version",
+    // The one of Debian does not know its own.
+    version: "crane version | grep [0-9] || dpkg-query -W crane",
     forget: "",
     keep: "",
     pull: "crane pull --format oci $IMAGE $OUT",

@@ -113,7 +113,10 @@ impl Session {
         settings::mirror(&home, mirror);
         let daemons = match client.daemon {
             Daemon::None => Vec::new(),
-            Daemon::Containerd => vec![home.containerd()],
+            Daemon::Containerd => {
+                settings::unpack(&home);
+                vec![home.containerd()]
+            }
             Daemon::Docker { containerd_store } => {
                 if containerd_store {
                     settings::containerd_store(&home);
@@ -132,8 +135,10 @@ impl Session {
     /// The version of the client, as it tells it.
     pub(crate) fn version(&self) -> String {
         let told = self.home.sh(self.client.version);
-        let number = told.find(|c: char| c.is_ascii_digit());
-        let version = &told[number.expect("a version")..];
+        let words = told.split_whitespace();
+        let numbers = words.map(|word| word.strip_prefix('v').unwrap_or(word));
+        let mut numbers = numbers.filter(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+        let version = numbers.next().expect("a version");
         let end = version.find(|c: char| c != '.' && !c.is_ascii_digit());
         version[..end.unwrap_or(version.len())].to_owned()
     }

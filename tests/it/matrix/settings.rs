@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use super::sample;
 use crate::daemons::Home;
 
 /// podman, buildah and skopeo.
@@ -23,6 +24,12 @@ const HOSTS: &str = r#"
     capabilities = ["pull", "resolve"]
 "#;
 
+const UNPACK: &str = r#"
+    [[plugins."io.containerd.transfer.v1.local".unpack_config]]
+    platform = "$PLATFORM"
+    snapshotter = "native"
+"#;
+
 /// Makes the clients in `home` take `mirror`, which is `HOST:PORT`, for Docker Hub.
 pub(super) fn mirror(home: &Home, mirror: &str) {
     let hosts = home.join("hosts/docker.io");
@@ -34,6 +41,14 @@ pub(super) fn mirror(home: &Home, mirror: &str) {
         home,
         &json!({"registry-mirrors": [format!("http://{mirror}")]}),
     );
+}
+
+/// Makes containerd unpack into the snapshotter that `ctr` is told to use: from version 2 on the daemon unpacks, and it knows
+/// its default only. Older versions have no such plugin, and pass over its settings.
+pub(super) fn unpack(home: &Home) {
+    let file = home.join("containerd.toml");
+    let text = fs::read_to_string(&file).expect("settings");
+    fs::write(file, text + &UNPACK.replace("$PLATFORM", sample::own())).expect("settings");
 }
 
 /// Makes docker keep its images in containerd.

@@ -2,7 +2,7 @@
 
 use super::cell::Cell;
 use super::check::COLUMNS;
-use super::client::{CLIENTS, DOCKER_CONTAINERD};
+use super::client::CLIENTS;
 
 /// What one client did.
 pub(super) struct Row {
@@ -66,16 +66,14 @@ impl Table {
 }
 
 /// Where a row stands: clients have an order, and older versions come first.
-fn place(line: &str) -> (usize, Vec<u32>) {
+fn place(line: &str) -> (Option<usize>, Vec<u32>) {
     let mut cells = line.split('|').skip(1).map(str::trim);
     let (name, version) = (cells.next(), cells.next());
-    let names = CLIENTS.iter().map(|client| client.name);
-    let mut names = names.chain([DOCKER_CONTAINERD.name]);
-    let numbers = version.unwrap_or_default().split('.');
-    (
-        names
-            .position(|client| Some(client) == name)
-            .unwrap_or(usize::MAX),
-        numbers.filter_map(|number| number.parse().ok()).collect(),
-    )
+    let (name, version) = (name.unwrap_or_default(), version.unwrap_or_default());
+    // Variants of a client stand beside it.
+    let client = CLIENTS
+        .iter()
+        .position(|client| name.starts_with(client.name));
+    let numbers = version.split('.').filter_map(|number| number.parse().ok());
+    (client, numbers.collect())
 }
