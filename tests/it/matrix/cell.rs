@@ -18,11 +18,16 @@ pub(crate) enum Cell {
 impl Cell {
     /// That it did not, in the last of a client's words.
     pub(crate) fn no(said: &str) -> Self {
-        let lines = said.lines().map(str::trim);
-        let line = lines.filter(|line| !line.is_empty()).next_back();
-        let clause = line.and_then(|line| line.rsplit(": ").next());
-        Self::No(without_odd_quote(clause.unwrap_or("without a word")).to_owned())
+        Self::No(last_words(said).to_owned())
     }
+}
+
+/// The last clause of the last line that a client wrote.
+pub(super) fn last_words(said: &str) -> &str {
+    let mut lines = said.lines().map(str::trim);
+    let line = lines.rfind(|line| !line.is_empty());
+    let clause = line.and_then(|line| line.rsplit(": ").next());
+    without_odd_quote(clause.unwrap_or("without a word"))
 }
 
 /// A message of several clauses may stand in quotes as a whole: then the last clause ends with one that it did not open.
