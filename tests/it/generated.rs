@@ -42,7 +42,7 @@ pub(crate) fn check_section(
     test: &str,
 ) {
     let _only = alone();
-    let made = change(&section(path, name));
+    let made = change(&read_section(path, name));
     check_sections(path, &[(name, made)], test);
 }
 
@@ -62,6 +62,11 @@ fn check_sections(path: &str, sections: &[(&str, String)], test: &str) {
 
 /// What stands between the marks of that name.
 pub(crate) fn section(path: &str, name: &str) -> String {
+    let _only = alone();
+    read_section(path, name)
+}
+
+fn read_section(path: &str, name: &str) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     let page = fs::read_to_string(file).expect("a page");
     let (_, rest) = page

@@ -16,25 +16,28 @@ pub(crate) enum Cell {
 }
 
 impl Cell {
-    /// That it did not, in the last of a client's words.
-    pub(crate) fn no(said: &str) -> Self {
-        Self::No(last_words(said).to_owned())
+    /// What to write of a command that failed.
+    pub(crate) fn failed(said: &str) -> Self {
+        if is_about_the_command(said) {
+            Self::Nothing
+        } else {
+            Self::No(last_words(said))
+        }
     }
 }
 
-/// The last clause of the last line that a client wrote.
-pub(super) fn last_words(said: &str) -> &str {
-    let mut lines = said.lines().map(str::trim);
-    let line = lines.rfind(|line| !line.is_empty());
-    let clause = line.and_then(|line| line.rsplit(": ").next());
-    without_odd_quote(clause.unwrap_or("without a word"))
+/// Whether podman says that it has no such command, which newer ones have.
+fn is_about_the_command(said: &str) -> bool {
+    said.contains("unrecognized command") || said.trim_end().ends_with("See 'podman --help'")
 }
 
-/// A message of several clauses may stand in quotes as a whole: then the last clause ends with one that it did not open.
-fn without_odd_quote(clause: &str) -> &str {
-    match clause.strip_suffix('"') {
-        Some(rest) if clause.matches('"').count() % 2 == 1 => rest,
-        _ => clause,
+/// The last clause of what a client said, up to the media type that it may be about.
+pub(super) fn last_words(said: &str) -> String {
+    let line = said.trim_end().lines().next_back().unwrap_or_default();
+    let clause = line.rsplit(": ").next().unwrap_or_default();
+    match clause.split_once("application/") {
+        Some((words, _)) => format!("{}…", words.trim_end_matches('"')),
+        None => clause.trim_end_matches('"').to_owned(),
     }
 }
 
@@ -46,5 +49,30 @@ impl fmt::Display for Cell {
             Self::How(how) => write!(f, "yes, {how}"),
             Self::No(why) => write!(f, "no: {why}"),
         }
+    }
+}
+
+#[test]
+fn a_failed_command_is_told_in_the_last_words() {
+    for (said, cell) in [
+        (
+            "Trying…\nError: copying: unexpected EOF\n\n",
+            "no: unexpected EOF",
+        ),
+        (
+            "level=fatal msg=\"copying: unexpected EOF\"\n",
+            "no: unexpected EOF",
+        ),
+        (
+            "unsupported media type application/vnd.example",
+            "no: unsupported media type …",
+        ),
+        ("Error: unrecognized command `podman artifact pull`", "–"),
+        (
+            "Error: unknown flag: --tls-verify\nSee 'podman --help'\n",
+            "–",
+        ),
+    ] {
+        assert_eq!(Cell::failed(said).to_string(), cell);
     }
 }

@@ -6,9 +6,12 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use super::cell::Cell;
-use super::sample::{self, APP, ARTIFACT, CHART, FILES, GREETING, HELLO, MIRRORED, TAG};
+use super::sample::{
+    self, APP, ARTIFACT, CHART, FILES, GREETING, HELLO, LARGE, MIRRORED, SPOILED, TAG,
+};
 use super::session::{Pulled, Reference, Session};
 use crate::fixture::Node;
+use crate::proxy::{Fault, Harm, Proxy};
 use crate::server::Server;
 
 /// A client, and the server that it has to do with.
@@ -21,7 +24,7 @@ pub(super) struct Scene<'a> {
 type Column = (&'static str, fn(&Scene) -> Cell);
 
 /// All columns.
-pub(super) const COLUMNS: [Column; 11] = [
+pub(super) const COLUMNS: [Column; 13] = [
     ("pull by tag", tag),
     ("pull by digest", digest),
     ("one platform", platform),
@@ -31,20 +34,22 @@ pub(super) const COLUMNS: [Column; 11] = [
     ("referrers", referrers),
     ("Helm chart", chart),
     ("files of an artifact", files),
+    ("resume after a cut", resume),
+    ("notices a wrong byte", spoiled),
     ("as mirror", mirrored),
     ("run a container", run),
 ];
 
 fn tag(scene: &Scene) -> Cell {
     let pulled = scene.session.pull(&scene.tagged(APP));
-    judge(&pulled, pulled.lacks(&sample::image(sample::own())))
+    judge(&pulled, &pulled.lacks(&sample::image(sample::own())))
 }
 
 fn digest(scene: &Scene) -> Cell {
     let digest = sample::index().digest();
     let reference = Reference::digest(scene.server.authority(), APP, &digest);
     let pulled = scene.session.pull(&reference);
-    judge(&pulled, pulled.lacks(&sample::image(sample::own())))
+    judge(&pulled, &pulled.lacks(&sample::image(sample::own())))
 }
 
 fn platform(scene: &Scene) -> Cell {
@@ -58,7 +63,7 @@ fn platform(scene: &Scene) -> Cell {
         panic!("an image has layers");
     };
     assert!(!pulled.has(&layer.blob()), "both platforms were fetched");
-    judge(&pulled, pulled.lacks(&sample::image(foreign)))
+    judge(&pulled, &pulled.lacks(&sample::image(foreign)))
 }
 
 fn platforms(scene: &Scene) -> Cell {
@@ -66,12 +71,47 @@ fn platforms(scene: &Scene) -> Cell {
         return Cell::Nothing;
     };
     let pulled = scene.session.fetch(line, &scene.tagged(APP));
-    judge(&pulled, lacks_node(&pulled, &sample::index()))
+    judge(&pulled, &lacks_node(&pulled, &sample::index()))
 }
 
 fn chart(scene: &Scene) -> Cell {
     let pulled = scene.session.pull(&scene.tagged(CHART));
-    judge(&pulled, lacks_node(&pulled, &sample::chart()))
+    judge(&pulled, &lacks_node(&pulled, &sample::chart()))
+}
+
+/// The connection that brings a large layer ends in its midst, once.
+fn resume(scene: &Scene) -> Cell {
+    let (image, proxy) = (sample::large(), Proxy::before(scene.server.addr()));
+    let layer = image.layers[0].blob();
+    let middle = layer.bytes.len() as u64 / 2;
+    proxy.spoil([Fault::get(&layer.digest, Harm::CutBody(middle))]);
+    let reference = Reference::tag(&proxy.authority(), LARGE, TAG);
+    let pulled = scene.session.pull(&reference);
+    let cell = judge(&pulled, &pulled.lacks(&image));
+    let seen = proxy.seen().into_iter();
+    let mut ranges = seen.filter_map(|request| request.range);
+    match (cell, ranges.next()) {
+        (Cell::Yes, None) => Cell::How("from the start".to_owned()),
+        (Cell::Yes, Some(range)) => {
+            assert!(range.starts_with(&format!("bytes={middle}-")), "{range}");
+            Cell::Yes
+        }
+        (cell, _) => cell,
+    }
+}
+
+/// The server sends a layer as it lies in the archive: here with another byte in it than its digest says.
+fn spoiled(scene: &Scene) -> Cell {
+    let pulled = scene.session.pull(&scene.tagged(SPOILED));
+    let layer = &sample::spoiled().layers[0];
+    let request = format!("/v2/{SPOILED}/blobs/{}", layer.blob().digest);
+    scene.server.wait_for_stderr(&request);
+    if pulled.success {
+        return Cell::No("took it".to_owned());
+    }
+    let said = pulled.said.to_lowercase();
+    assert!(said.contains("digest") || said.contains("verif"), "{said}");
+    Cell::Yes
 }
 
 /// The server's log tells that it came here, and with what query.
@@ -81,7 +121,7 @@ fn mirrored(scene: &Scene) -> Cell {
     };
     let reference = Reference::tag("docker.io", MIRRORED, TAG);
     let pulled = scene.session.fetch(line, &reference);
-    let cell = judge(&pulled, pulled.lacks(&sample::image(sample::own())));
+    let cell = judge(&pulled, &pulled.lacks(&sample::image(sample::own())));
     if cell != Cell::Yes {
         return cell;
     }
@@ -127,7 +167,7 @@ fn words(scene: &Scene, line: Option<&str>, wanted: &serde_json::Value) -> Cell 
     scene.session.forget();
     let told = scene.session.tell(line, &scene.tagged(APP));
     if !told.success {
-        return Cell::no(&told.said());
+        return Cell::failed(&told.said());
     }
     let registry = format!("{}/", scene.server.authority());
     let words = told.stdout.split_whitespace();
@@ -146,7 +186,7 @@ fn referrers(scene: &Scene) -> Cell {
     };
     let told = scene.session.tell(line, &scene.tagged(APP));
     if !told.success {
-        return Cell::no(&told.said());
+        return Cell::failed(&told.said());
     }
     let mut digests = digests(&told.stdout);
     digests.remove(&sample::index().digest());
@@ -168,7 +208,7 @@ fn files(scene: &Scene) -> Cell {
     };
     let fetched = scene.session.fetch(line, &scene.tagged(FILES));
     if !fetched.success {
-        return Cell::no(&fetched.said);
+        return Cell::failed(&fetched.said);
     }
     assert_eq!(fetched.stored.len(), ARTIFACT.len(), "{}", fetched.said);
     for (name, bytes) in ARTIFACT {
@@ -188,7 +228,7 @@ fn run(scene: &Scene) -> Cell {
     assert!(pulled.success, "{}", pulled.said);
     let told = scene.session.tell(line, &reference);
     if !told.success {
-        return Cell::no(&told.said());
+        return Cell::failed(&told.said());
     }
     assert_eq!(told.stdout.trim(), GREETING, "{}", told.stderr);
     Cell::Yes
@@ -202,9 +242,9 @@ fn lacks_node(pulled: &Pulled, node: &impl Node) -> Vec<String> {
 }
 
 /// What to write of a pull, which must have brought everything if the client says it has.
-fn judge(pulled: &Pulled, lacks: Vec<String>) -> Cell {
+fn judge(pulled: &Pulled, lacks: &[String]) -> Cell {
     if !pulled.success {
-        return Cell::no(&pulled.said);
+        return Cell::failed(&pulled.said);
     }
     assert_eq!(lacks, [""; 0], "{}", pulled.said);
     Cell::Yes

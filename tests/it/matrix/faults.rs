@@ -5,6 +5,7 @@ mod scene;
 
 use std::env;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -12,61 +13,131 @@ use rows::Row;
 use scene::Scene;
 
 use super::cell::last_words;
-use super::client::{CLIENTS, Client, Daemon};
+use super::client::{CLIENTS, Client, DOCKER_CONTAINERD, Daemon};
 use super::session::{Pulled, Session};
 use super::table::Table;
-use super::{HERE, PAGE};
+use super::{HERE, PAGE, TREES};
+use crate::daemons::Home;
 use crate::generated;
-use crate::needs::skip;
+use crate::needs::{optional, skip};
 use crate::proxy::Seen;
 
-/// The marks of the table.
-const FAULTS: &str = "faults";
-
-/// All clients at once: they wait most of the time.
 #[test]
-fn faults() {
+fn clients() {
+    let asked = CLIENTS.iter().map(|client| Asked { client, root: None });
+    let (rows, asked): (_, Vec<_>) = (rows::all(), asked.collect());
+    let columns = columns(&asked, &rows);
+    generated::check_section(
+        PAGE,
+        "faults",
+        |section| table(section, &rows, &columns),
+        "matrix::faults::clients",
+    );
+}
+
+#[test]
+fn newer_clients() {
+    let Some(trees) = optional(TREES) else {
+        return;
+    };
+    let roots: Vec<PathBuf> = env::split_paths(&trees).collect();
+    let clients = CLIENTS.iter().chain([&DOCKER_CONTAINERD]);
+    let asked: Vec<_> = clients
+        .flat_map(|client| {
+            let roots = roots.iter().filter(|root| client.lies_in(root));
+            roots.map(move |root| Asked {
+                client,
+                root: Some(root),
+            })
+        })
+        .collect();
     let rows = rows::all();
-    let columns: Vec<_> = thread::scope(|scope| {
-        let started: Vec<_> = CLIENTS
+    let columns = columns(&asked, &rows);
+    generated::check_section(
+        PAGE,
+        "faults of newer clients",
+        |section| table(section, &rows, &columns),
+        "matrix::faults::newer_clients",
+    );
+}
+
+/// A client of this machine, or of another system.
+struct Asked<'a> {
+    client: &'static Client,
+    root: Option<&'a Path>,
+}
+
+impl Asked<'_> {
+    fn session(&self) -> Option<Session> {
+        match self.root {
+            None => Session::of(self.client.name),
+            // It needs no mirror.
+            Some(root) => Some(Session::start(
+                self.client,
+                Home::within(root),
+                "localhost:1",
+            )),
+        }
+    }
+
+    /// What it makes of all faults.
+    fn column(&self, rows: &[Row]) -> Column {
+        let Some(session) = self.session() else {
+            return self.unasked();
+        };
+        let (name, version) = (self.client.name, session.version());
+        let known = Table::read(&generated::section(PAGE, HERE));
+        let known = known.version(name).unwrap_or_default();
+        let is_meant = self.root.is_some() || known == version || env::var_os("UPDATE").is_some();
+        if !is_meant {
+            skip(&format!("{name} {known} and not {version}"));
+            return self.unasked();
+        }
+        let title = match self.root {
+            None => name.to_owned(),
+            Some(_) => format!("{name} {version}"),
+        };
+        let more = (1..sessions(self.client)).filter_map(|_| self.session());
+        let sessions: Vec<_> = [session].into_iter().chain(more).collect();
+        Column {
+            title,
+            outcomes: Some(shared_out(&sessions, rows)),
+        }
+    }
+
+    fn unasked(&self) -> Column {
+        Column {
+            title: self.client.name.to_owned(),
+            outcomes: None,
+        }
+    }
+}
+
+/// A column of the table.
+struct Column {
+    title: String,
+    /// What the client made of each fault; `None` where it is not here.
+    outcomes: Option<Vec<Outcome>>,
+}
+
+/// Asks all clients at once: they wait most of the time.
+fn columns(asked: &[Asked<'_>], rows: &[Row]) -> Vec<Column> {
+    thread::scope(|scope| {
+        let started: Vec<_> = asked
             .iter()
-            .map(|client| {
-                let named =
-                    thread::Builder::new().name(format!("matrix::faults of {}", client.name));
-                let column = named.spawn_scoped(scope, || column(client, &rows));
-                (client.name, column.expect("a thread"))
+            .map(|asked| {
+                // What is skipped is told with the name of the thread.
+                let name = format!("matrix::faults of {}", asked.client.name);
+                let column = thread::Builder::new().name(name);
+                let column = column.spawn_scoped(scope, || asked.column(rows));
+                column.expect("a thread")
             })
             .collect();
         let ended = started.into_iter();
         ended
-            .map(|(name, column)| {
-                (
-                    name,
-                    column.join().unwrap_or_else(|_| panic!("{name} failed")),
-                )
-            })
+            .map(|column| column.join().expect("what is said above"))
             .collect()
-    });
-    generated::check_section(
-        PAGE,
-        FAULTS,
-        |section| table(section, &rows, &columns),
-        "matrix::faults",
-    );
-}
-
-/// What a client makes of all faults; `None` if it is not the one that the page tells of.
-fn column(client: &Client, rows: &[Row]) -> Option<Vec<Outcome>> {
-    let session = Session::of(client.name)?;
-    let known = Table::read(&generated::section(PAGE, HERE));
-    let (known, version) = (known.version(client.name), session.version());
-    if env::var_os("UPDATE").is_none() && known != Some(&version) {
-        skip(&format!("{} {known:?} and not {version}", client.name));
-        return None;
-    }
-    let more = (1..sessions(client)).filter_map(|_| Session::of(client.name));
-    let sessions: Vec<_> = [session].into_iter().chain(more).collect();
-    Some(shared_out(&sessions, rows))
+    })
 }
 
 /// How many of a client share the rows. Docker waits five seconds before it asks again, and longer each time.
@@ -155,12 +226,23 @@ fn is_repeated(one: &Seen, before: &[Seen]) -> bool {
     one.path != "/v2/" && before.iter().any(|other| is_same(&other))
 }
 
+/// What clients say when a connection ends. Which of these it is depends on the moment.
+const LOST: [&str; 4] = [
+    "EOF",
+    "unexpected EOF",
+    "connection refused",
+    "connection reset by peer",
+];
+
 /// Why a client gave up, without what differs from pull to pull.
 fn words(said: &str) -> String {
     let words = last_words(said);
+    if LOST.contains(&words.as_str()) {
+        return "connection lost".to_owned();
+    }
     // Some show the document that the server sent.
     let message = words.split_once(r#""message":""#);
-    let words = message.map_or(words, |(_, rest)| rest.split('"').next().unwrap_or(rest));
+    let words = message.map_or(&*words, |(_, rest)| rest.split('"').next().unwrap_or(rest));
     let mut parts = words.split("sha256:");
     let first = parts.next().unwrap_or_default().to_owned();
     let hex = |c: char| c.is_ascii_hexdigit();
@@ -181,16 +263,16 @@ impl fmt::Display for Outcome {
 }
 
 /// The table, in which a client that was not asked keeps its column.
-fn table(section: &str, rows: &[Row], columns: &[(&str, Option<Vec<Outcome>>)]) -> String {
-    let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
+fn table(section: &str, rows: &[Row], columns: &[Column]) -> String {
+    let titles: Vec<_> = columns.iter().map(|column| &*column.title).collect();
     let mut lines = vec![
-        format!("| fault | {} |", names.join(" | ")),
-        format!("|---{}|", "|---".repeat(names.len())),
+        format!("| fault | {} |", titles.join(" | ")),
+        format!("|---{}|", "|---".repeat(titles.len())),
     ];
     for (number, row) in rows.iter().enumerate() {
-        let cells = columns.iter().map(|(name, column)| match column {
+        let cells = columns.iter().map(|column| match &column.outcomes {
             Some(outcomes) => outcomes[number].to_string(),
-            None => known(section, &row.what, name).to_owned(),
+            None => known(section, &row.what, &column.title).to_owned(),
         });
         lines.push(format!(
             "| {} | {} |",
@@ -203,7 +285,8 @@ fn table(section: &str, rows: &[Row], columns: &[(&str, Option<Vec<Outcome>>)]) 
 
 /// What the page says of a fault and a client.
 fn known<'a>(section: &'a str, fault: &str, client: &str) -> &'a str {
-    let mut lines = section.lines().map(|line| line.split('|').map(str::trim));
+    let lines = section.lines().filter(|line| line.starts_with("| "));
+    let mut lines = lines.map(|line| line.split('|').map(str::trim));
     let place = lines
         .next()
         .and_then(|mut head| head.position(|title| title == client));

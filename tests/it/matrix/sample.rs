@@ -6,8 +6,8 @@ use std::fs;
 use serde_json::json;
 
 use crate::conformance::examples;
-use crate::fixture::{Blob, Custom, Descriptor, Image, Index, Layer, Layout};
-use crate::packages::Packages;
+use crate::fixture::{Blob, Custom, Descriptor, Image, Index, Layer, Layout, blob_path};
+use crate::packages::{Packages, tar};
 
 /// An image of Docker Hub. Its tag is [`TAG`].
 pub(super) const APP: &str = "acme/app";
@@ -17,6 +17,10 @@ pub(super) const MIRRORED: &str = "acme/mirrored";
 pub(super) const CHART: &str = "acme/chart";
 /// An artifact that is some files.
 pub(super) const FILES: &str = "acme/files";
+/// An image with a large layer.
+pub(super) const LARGE: &str = "acme/large";
+/// An image with a layer that is not what its digest says.
+pub(super) const SPOILED: &str = "acme/spoiled";
 /// The tag of all these.
 pub(super) const TAG: &str = "1.0";
 /// The image with a program in it, from the examples; its repository and its tag.
@@ -52,6 +56,18 @@ pub(super) fn index() -> Index {
     PLATFORMS.iter().fold(Index::new(), |index, (platform, _)| {
         index.with(&image(platform))
     })
+}
+
+/// The image with a large layer, in which no two places close to each other look the same.
+pub(super) fn large() -> Image {
+    let bytes: Vec<u8> = (0..=250).cycle().take(6_000_000).collect();
+    let layer = Layer::files(&[("large.bin", &bytes)]);
+    Image::new("large").platform(own()).layers([layer])
+}
+
+/// The image as it was before a byte of its layer was changed.
+pub(super) fn spoiled() -> Image {
+    Image::new("spoiled").platform(own())
 }
 
 /// What refers to the image.
@@ -117,6 +133,7 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(super) fn packages() -> Packages {
     let name = |repository: &str| format!("docker.io/{repository}:{TAG}");
     let app = Layout::new()
+        .named(&large(), &name(LARGE))
         .named(&index(), &name(APP))
         .named(&index(), &name(MIRRORED));
     let app = referrers()
@@ -125,9 +142,14 @@ pub(super) fn packages() -> Packages {
     let artifacts = Layout::new()
         .named(&chart(), &name(CHART))
         .named(&files(), &name(FILES));
+    let spoiled = Layout::new()
+        .named(&self::spoiled(), &name(SPOILED))
+        .tree()
+        .corrupt(&blob_path(&self::spoiled().layers[0].blob().digest));
     let hello = fs::read(examples().join("hello.tar")).expect("an example");
     Packages::new()
         .with("app.tar", app.tar())
         .with("artifacts.tar", artifacts.tar())
         .with("hello.tar", hello)
+        .with("spoiled.tar", tar(&spoiled))
 }

@@ -3,16 +3,20 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::client::{CLIENTS, Client, Daemon};
 use super::{sample, settings};
 use crate::daemons::{self, Home, able};
 use crate::fixture::{Blob, Image, sha256};
-use crate::needs::{Finished, run};
+use crate::needs::{Finished, needs, run};
 
 /// How long one command of a client may take: docker waits 5, 10, 15… seconds before it tries again.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// How long a process may outlive its client.
+const LAST_MOMENT: Duration = Duration::from_secs(10);
 
 /// What a client is to pull, and from where.
 #[derive(Clone, Debug)]
@@ -105,7 +109,13 @@ impl Session {
     pub(super) fn with_mirror(name: &str, mirror: &str) -> Option<Self> {
         let client = CLIENTS.iter().find(|client| client.name == name);
         let client = client.expect("a client of that name");
-        able(client.programs).then(|| Self::start(client, Home::new(), mirror))
+        // What runs containers needs more.
+        let is_able = if client.more.run.is_some() {
+            able
+        } else {
+            needs
+        };
+        is_able(client.programs).then(|| Self::start(client, Home::new(), mirror))
     }
 
     /// Starts what the client needs in `home`.
@@ -189,10 +199,39 @@ impl Session {
         run(&mut command, LIMIT)
     }
 
+    /// Ends it.
+    ///
+    /// # Panics
+    ///
+    /// If a file, a mount or a process of it is left.
+    pub(super) fn end(self) {
+        let home = self.home.path().to_owned();
+        drop(self);
+        assert!(!home.exists(), "{} is left", home.display());
+        let home = home.to_str().expect("an ASCII path");
+        let mounts = fs::read_to_string("/proc/self/mounts").expect("the mounts");
+        assert!(!mounts.contains(home), "{mounts}");
+        // The process that holds a container gets a moment to see that it is over.
+        let deadline = Instant::now() + LAST_MOMENT;
+        while let Some(process) = process_about(home) {
+            assert!(Instant::now() < deadline, "still running: {process}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Where a client puts what it has fetched.
     pub(super) fn out(&self) -> PathBuf {
         self.home.join("out")
     }
+}
+
+/// The command line of a process that has this text in it.
+fn process_about(text: &str) -> Option<String> {
+    let processes = fs::read_dir("/proc").expect("processes");
+    let lines = processes.filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());
+    lines
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .find(|line| line.contains(text))
 }
 
 fn is_empty(folder: &Path) -> bool {

@@ -55,6 +55,12 @@ impl Table {
         self
     }
 
+    /// Whether every row has a cell in every column.
+    pub(super) fn is_whole(&self) -> bool {
+        let cells = |line: &String| line.matches(" | ").count() + 1;
+        self.0.iter().all(|line| cells(line) == COLUMNS.len() + 2)
+    }
+
     /// The table as it stands on the page.
     pub(super) fn text(mut self) -> String {
         self.0.sort_by_cached_key(|line| place(line));
@@ -76,4 +82,31 @@ fn place(line: &str) -> (Option<usize>, Vec<u32>) {
         .position(|client| name.starts_with(client.name));
     let numbers = version.split('.').filter_map(|number| number.parse().ok());
     (client, numbers.collect())
+}
+
+#[test]
+fn a_row_takes_the_place_of_its_own_client_and_version() {
+    let row = |name, version: &str, cell| Row {
+        name,
+        version: version.to_owned(),
+        cells: vec![cell],
+    };
+    let table = Table::read("")
+        .with(&row("podman", "5.4.2", Cell::Yes))
+        .with(&row("docker", "28.5.2", Cell::Yes))
+        .with(&row("docker", "9.1", Cell::Yes))
+        .with(&row("docker", "28.5.2", Cell::Nothing));
+    assert_eq!(table.version("podman"), Some("5.4.2"));
+    let text = table.text();
+    let rows: Vec<_> = text.lines().skip(2).collect();
+    assert_eq!(
+        rows,
+        [
+            "| docker | 9.1 | yes |",
+            "| docker | 28.5.2 | – |",
+            "| podman | 5.4.2 | yes |"
+        ]
+    );
+    let rest = Table::read(&text).without("docker").text();
+    assert_eq!(rest.lines().skip(2).collect::<Vec<_>>(), rows[2..]);
 }
