@@ -6,6 +6,7 @@
 mod cell;
 mod check;
 mod client;
+mod faults;
 mod sample;
 mod session;
 mod settings;

@@ -13,7 +13,7 @@ mod tests;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -58,6 +58,7 @@ impl Proxy {
             stopped: AtomicBool::new(false),
             faults: Mutex::default(),
             seen: Mutex::default(),
+            spoiled: AtomicUsize::new(0),
             sockets: Mutex::default(),
         });
         let accepting = {
@@ -81,11 +82,17 @@ impl Proxy {
     pub(crate) fn spoil(&self, faults: impl IntoIterator<Item = Fault>) {
         *lock(&self.shared.faults) = faults.into_iter().collect();
         lock(&self.shared.seen).clear();
+        self.shared.spoiled.store(0, Ordering::Relaxed);
     }
 
     /// The requests that have come since, in their order.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         lock(&self.shared.seen).clone()
+    }
+
+    /// How many answers have met harm since.
+    pub(crate) fn spoiled(&self) -> usize {
+        self.shared.spoiled.load(Ordering::Relaxed)
     }
 
     /// Where connections come in.
@@ -127,7 +134,10 @@ impl Gate {
 
     /// Refuses connections from now on; those that are open stay.
     pub(crate) fn shut(&self) {
-        *lock(&self.listener) = None;
+        if let Some(listener) = lock(&self.listener).take() {
+            // A process that was just started has the descriptor too, until it is another program.
+            rustix::net::shutdown(listener, rustix::net::Shutdown::Both).expect("a listener");
+        }
     }
 
     /// Takes connections again.
@@ -181,6 +191,8 @@ struct Shared {
     stopped: AtomicBool,
     faults: Mutex<Vec<Fault>>,
     seen: Mutex<Vec<Seen>>,
+    /// How many answers have met harm.
+    spoiled: AtomicUsize,
     /// Both ends of every connection.
     sockets: Mutex<Vec<TcpStream>>,
 }
@@ -192,39 +204,46 @@ enum Then {
     End,
 }
 
+/// One side of a conversation. The connection ends when it is dropped, whoever else has a handle on it.
+struct Side(BufReader<TcpStream>);
+
+impl Side {
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        self.0.get_ref().write_all(bytes)
+    }
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        let _ = self.0.get_ref().shutdown(Shutdown::Both);
+    }
+}
+
 impl Shared {
     /// Takes requests from a client, one after the other, and brings it the answers.
     fn converse(&self, client: TcpStream) -> io::Result<()> {
-        let mut client = self.hold(client)?;
-        if client.fill_buf()?.first() == Some(&TLS_HANDSHAKE) {
-            return self.pass(&mut client);
+        let mut client = self.side(client)?;
+        let mut server = self.side(TcpStream::connect(self.server)?)?;
+        if client.0.fill_buf()?.first() == Some(&TLS_HANDSHAKE) {
+            return pass(&mut client, &mut server);
         }
-        let mut server = self.hold(TcpStream::connect(self.server)?)?;
-        while let Some(request) = Head::read(&mut client)? {
+        while let Some(request) = Head::read(&mut client.0)? {
             let harm = self.note(&request);
-            if bring(&request, harm, &mut client, &mut server)? == Then::End {
+            if bring(&request, harm, &client, &mut server)? == Then::End {
                 break;
             }
         }
-        client.get_ref().shutdown(Shutdown::Both)
+        Ok(())
     }
 
     /// A connection with time-outs, which ends when the proxy does.
-    fn hold(&self, stream: TcpStream) -> io::Result<BufReader<TcpStream>> {
+    fn side(&self, stream: TcpStream) -> io::Result<Side> {
         stream.set_nonblocking(false)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TRANSFER))?;
         stream.set_write_timeout(Some(TRANSFER))?;
         lock(&self.sockets).push(stream.try_clone()?);
-        Ok(BufReader::new(stream))
-    }
-
-    /// Brings what is no HTTP to the server, and its answer back.
-    fn pass(&self, client: &mut BufReader<TcpStream>) -> io::Result<()> {
-        let mut server = self.hold(TcpStream::connect(self.server)?)?;
-        server.get_ref().write_all(client.buffer())?;
-        io::copy(&mut server, &mut client.get_ref())?;
-        client.get_ref().shutdown(Shutdown::Both)
+        Ok(Side(BufReader::new(stream)))
     }
 
     /// Remembers a request, and tells what is to be done to its answer.
@@ -240,38 +259,42 @@ impl Shared {
             .filter_map(|fault| fault.meet(&seen))
             .collect();
         lock(&self.seen).push(seen);
-        harms.into_iter().next()
+        let harm = harms.into_iter().next()?;
+        self.spoiled.fetch_add(1, Ordering::Relaxed);
+        Some(harm)
     }
 }
 
+/// Brings what is no HTTP to the server, and its answer back.
+fn pass(client: &mut Side, server: &mut Side) -> io::Result<()> {
+    server.write(client.0.buffer())?;
+    io::copy(&mut server.0, &mut client.0.get_ref())?;
+    Ok(())
+}
+
 /// Brings a request to the server and what comes of it to the client.
-fn bring(
-    request: &Head,
-    harm: Option<Harm>,
-    client: &mut BufReader<TcpStream>,
-    server: &mut BufReader<TcpStream>,
-) -> io::Result<Then> {
-    let mut client = client.get_ref();
+fn bring(request: &Head, harm: Option<Harm>, client: &Side, server: &mut Side) -> io::Result<Then> {
     match &harm {
         Some(Harm::Instead(answer)) => {
-            client.write_all(answer)?;
+            client.write(answer)?;
             return Ok(Then::End);
         }
         Some(Harm::Before(event)) => event(),
         _ => {}
     }
     if matches!(harm, Some(Harm::WithoutRange)) {
-        server.get_ref().write_all(&request.without("range"))?;
+        server.write(&request.without("range"))?;
     } else {
-        server.get_ref().write_all(request.bytes())?;
+        server.write(request.bytes())?;
     }
-    let answer = Head::read(server)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let answer = Head::read(&mut server.0)?.ok_or(io::ErrorKind::UnexpectedEof)?;
     let length = answer.length_of_body(request.method());
     if let Some(Harm::CutHead(count)) = harm {
-        client.write_all(&answer.bytes()[..count])?;
+        client.write(&answer.bytes()[..count])?;
         return Ok(Then::End);
     }
-    client.write_all(answer.bytes())?;
+    client.write(answer.bytes())?;
+    let (server, client) = (&mut server.0, client.0.get_ref());
     match harm {
         Some(Harm::CutBody(count)) => {
             relay(server, client, count.min(length))?;

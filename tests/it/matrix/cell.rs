@@ -32,7 +32,7 @@ fn is_about_the_command(said: &str) -> bool {
 }
 
 /// The last clause of what a client said, up to the media type that it may be about.
-fn last_words(said: &str) -> String {
+pub(super) fn last_words(said: &str) -> String {
     let line = said.trim_end().lines().next_back().unwrap_or_default();
     let clause = line.rsplit(": ").next().unwrap_or_default();
     match clause.split_once("application/") {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Seen;
 
@@ -36,14 +36,24 @@ impl Harm {
     }
 }
 
+/// Which of the requests that a fault is about.
+enum Turns {
+    /// Those of which so many came before.
+    These(Range<usize>),
+    /// All within a time after the first.
+    Within(Duration),
+}
+
 /// Harm to the answers to some requests.
 pub(crate) struct Fault {
     method: Option<&'static str>,
     path: String,
     only_ranges: bool,
-    turns: Range<usize>,
-    /// How many requests it was about so far.
+    turns: Turns,
+    /// How many of these requests came so far.
     met: usize,
+    /// When the first of them came.
+    since: Option<Instant>,
     harm: Harm,
 }
 
@@ -54,8 +64,9 @@ impl Fault {
             method: Some("GET"),
             path: part.to_owned(),
             only_ranges: false,
-            turns: 0..1,
+            turns: Turns::These(0..1),
             met: 0,
+            since: None,
             harm,
         }
     }
@@ -78,12 +89,23 @@ impl Fault {
 
     /// Not the first of these requests, but those of which so many came before.
     pub(crate) fn turns(self, turns: Range<usize>) -> Self {
-        Self { turns, ..self }
+        Self {
+            turns: Turns::These(turns),
+            ..self
+        }
     }
 
     /// Not the first of these requests, but all.
     pub(crate) fn always(self) -> Self {
         self.turns(0..usize::MAX)
+    }
+
+    /// Not only the first of these requests, but all that come within this time after it.
+    pub(crate) fn within(self, time: Duration) -> Self {
+        Self {
+            turns: Turns::Within(time),
+            ..self
+        }
     }
 
     /// What becomes of the answer to this request, which is counted.
@@ -94,9 +116,13 @@ impl Fault {
         if !is_meant {
             return None;
         }
+        let before = self.met;
         self.met += 1;
-        self.turns
-            .contains(&(self.met - 1))
-            .then(|| self.harm.clone())
+        let since = self.since.get_or_insert_with(Instant::now);
+        let is_its_turn = match &self.turns {
+            Turns::These(turns) => turns.contains(&before),
+            Turns::Within(time) => since.elapsed() < *time,
+        };
+        is_its_turn.then(|| self.harm.clone())
     }
 }

@@ -4,6 +4,7 @@ use std::io::{self, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Fault, Harm, Proxy, Seen, answer};
@@ -76,7 +77,7 @@ impl Scene {
     /// Asks for the layer, and gives all that comes until the connection ends.
     fn all(&self) -> Vec<u8> {
         let mut stream = self.connect();
-        self.send(&mut stream, "");
+        self.send(&mut stream, "Connection: close\r\n");
         let mut all = Vec::new();
         stream
             .read_to_end(&mut all)
@@ -150,6 +151,14 @@ fn faults_choose_their_requests() {
     let range = "Range: bytes=10-\r\n";
     let came: Vec<bool> = ["", range, "", range, range].map(ask).to_vec();
     assert_eq!(came, [true, true, true, false, true]);
+    assert_eq!(scene.proxy.spoiled(), 1);
+
+    let half: fn(Fault) -> Fault = |fault| fault.within(Duration::from_millis(500));
+    let scene = Scene::new([(cut(), half)]);
+    assert_eq!(scene.body().len(), 5);
+    assert_eq!(scene.body().len(), 5);
+    thread::sleep(Duration::from_millis(500));
+    assert_eq!(scene.body().len(), LENGTH);
 
     let scene = Scene::new([(cut(), Fault::always as fn(Fault) -> Fault)]);
     assert_eq!([(); 3].map(|()| scene.body().len()), [5; 3]);
