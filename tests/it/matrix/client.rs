@@ -91,10 +91,13 @@ impl Client {
     }
 }
 
-/// What containerd holds, each blob as a file that is called by its digest.
+/// What containerd holds, each blob as a file that is called by its digest. What is left of a pull that failed may
+/// vanish meanwhile.
 macro_rules! contents {
     () => {
-        "for digest in $(ctr content ls -q); do ctr content get $digest >$OUT/$digest; done"
+        "for digest in $(ctr content ls -q); do
+            ctr content get $digest >$OUT/$digest || rm $OUT/$digest
+        done"
     };
 }
 
