@@ -10,7 +10,9 @@ mod listing;
 mod machine;
 mod needs;
 mod packages;
+mod proxy;
 mod server;
+mod systems;
 
 mod archives;
 mod bad_input;
@@ -27,6 +29,7 @@ mod list_golden;
 mod list_page;
 mod list_schema;
 mod list_table;
+mod matrix;
 mod mirrors;
 mod misses;
 mod neighbors;
