@@ -17,6 +17,7 @@ mod clients;
 mod coalescing;
 mod completing;
 mod conformance;
+mod contract;
 mod examples;
 mod fresh;
 mod fuzz_finds;
