@@ -275,6 +275,10 @@ const CONDITIONS: &[Line] = &[
     ("if another, in two lines", b"If-Range: \"a\"\r\nIf-Range: \"b\"\r\nRange: bytes=0-1", FINE),
     ("if a weak one", b"If-Range: W/\"a\"\r\nRange: bytes=0-1", FINE),
     ("if no tag", b"If-Range: a\r\nRange: bytes=0-1", FINE),
+    // RFC 9110, section 8.8.3: a tag may have such bytes, and this one is another.
+    ("if a tag of no ASCII", b"If-Range: \"\xff\"\r\nRange: bytes=0-1", FINE),
+    ("a match of no ASCII", b"If-Match: \"\xff\"", &[Answered(412)]),
+    ("no match of no ASCII", b"If-None-Match: \"\xff\"", FINE),
     ("if-range without a range", b"If-Range: \"a\"", FINE),
     ("many kinds", b"Accept: a/b\r\nAccept: c/d\r\nAccept: e/f", FINE),
     ("no kind that there is", b"Accept: image/png", &[Answered(200), Answered(406)]),
