@@ -21,6 +21,7 @@ mod coalescing;
 mod collecting;
 mod completing;
 mod conformance;
+mod contract;
 mod examples;
 mod fresh;
 mod fuzz_finds;
