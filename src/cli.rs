@@ -30,7 +30,7 @@ pub enum Command {
     Serve(ServeArgs),
     /// List what would be served, and what is wrong
     List(ListArgs),
-    /// Read every byte, and say what is damaged or missing
+    /// Read every blob, and say what is damaged or missing
     Verify(VerifyArgs),
 }
 

@@ -220,6 +220,14 @@ pub enum Fault {
         /// Where they begin in the file.
         offset: u64,
     },
+    /// A layer that the disk does not give.
+    #[error("the bytes of {digest} at {offset} cannot be read")]
+    UnreadableBlob {
+        /// What they should be.
+        digest: Digest,
+        /// Where they begin in the file.
+        offset: u64,
+    },
     /// A length that differs from the descriptor's.
     #[error("expected {expected} bytes, found {found}")]
     SizeMismatch {
@@ -385,6 +393,7 @@ impl Fault {
     pub fn fix(&self) -> &'static str {
         match self {
             Self::Unreadable(_) => "check that the server's user may read it",
+            Self::UnreadableBlob { .. } => "check the disk, or copy the archive again",
             Self::LeavesRoot(_) => {
                 "name its target with another `--packages`, or put the file here"
             }

@@ -13,7 +13,7 @@ use super::repository::{self, Builder, ImageRef, Named, Repository};
 use super::snapshot::Snapshot;
 use super::{Archive, Options};
 use crate::archive::{Fault, Image, Problem, Repository as Key, Role};
-use crate::content::{Claim, Place};
+use crate::content::{Claim, Place, Verdict};
 
 /// The snapshot of `archives`, which are sorted, with the `problems` that are already known, after `previous`.
 pub fn snapshot(
@@ -41,7 +41,7 @@ pub fn snapshot(
             .iter()
             .flat_map(|archive| incomplete(archive, &blobs)),
     );
-    problems.extend(archives.iter().flat_map(|archive| quarantined(archive)));
+    problems.extend(archives.iter().flat_map(|archive| faulty(archive)));
     let of_archives = archives.iter().flat_map(|archive| &archive.problems);
     let of_repositories = repositories
         .iter()
@@ -154,23 +154,38 @@ fn ambiguity(shadowed: &Shadowed, repositories: &[Arc<Repository>]) -> Option<Pr
     Some(Problem::new(first.archive.path(), &fault))
 }
 
-/// Of one archive at most so many damaged blobs are told.
-const MAX_QUARANTINED: usize = 100;
+/// Of one archive at most so many faulty blobs are told.
+const MAX_FAULTY: usize = 1000;
 
-/// What lies in `archive` and is not what its digest names.
-fn quarantined(archive: &Archive) -> Vec<Problem> {
+/// What lies in `archive` and is not what its digest names, or cannot be read.
+fn faulty(archive: &Archive) -> Vec<Problem> {
     let sources = archive.found.sources.iter();
-    let problems = sources.flat_map(|source| {
-        source.quarantined().filter_map(|Claim { digest, place }| {
-            // All else is hashed before it is sent.
-            let Place::Extent { offset, .. } = place else {
-                return None;
-            };
-            let fault = Fault::Corrupt { digest, offset };
-            Some(Problem::new(source.location().path(), &fault))
+    let faults = sources.flat_map(|source| {
+        let path = source.location().path();
+        source.faulty().filter_map(move |(claim, verdict)| {
+            let fault = fault(claim, verdict)?;
+            Some(Problem::new(path.clone(), &fault))
         })
     });
-    problems.take(MAX_QUARANTINED).collect()
+    let mut problems: Vec<Problem> = faults.take(MAX_FAULTY + 1).collect();
+    if problems.len() > MAX_FAULTY {
+        let (what, limit) = ("faulty blobs", MAX_FAULTY);
+        problems[MAX_FAULTY] = Problem::new(archive.path(), &Fault::TooMany { what, limit });
+    }
+    problems
+}
+
+fn fault(claim: Claim, verdict: Verdict) -> Option<Fault> {
+    let Claim { digest, place } = claim;
+    // All else is hashed before it is sent.
+    let Place::Extent { offset, .. } = place else {
+        return None;
+    };
+    match verdict {
+        Verdict::Quarantined => Some(Fault::Corrupt { digest, offset }),
+        Verdict::Unreadable => Some(Fault::UnreadableBlob { digest, offset }),
+        Verdict::Claimed | Verdict::Verified => None,
+    }
 }
 
 /// What images of `archive` reach and no archive at all holds.

@@ -14,7 +14,7 @@ pub enum Flaw {
     Sparse,
     /// No archive holds it, and it was said to be there.
     Missing,
-    /// Whatever holds it has other bytes.
+    /// Whatever holds it has other bytes, or does not give them.
     Damaged,
 }
 
@@ -47,12 +47,17 @@ impl View<'_> {
         if self.made(digest).is_some() {
             return None;
         }
-        let copies = self
-            .copies(digest)
-            .map_or_else(Vec::new, |(copies, _)| copies);
-        let is_wrong = |copy: &Copy| copy.verdict() == Verdict::Quarantined;
+        let copies = self.copies(digest).map(|(copies, _)| copies);
+        let mut copies = copies.unwrap_or_default();
+        if role == Role::Manifest {
+            copies.retain(Copy::is_document);
+        }
+        let is_sound = |copy: &Copy| {
+            let verdict = copy.verdict();
+            matches!(verdict, Verdict::Claimed | Verdict::Verified)
+        };
         match role {
-            _ if copies.iter().any(|copy| !is_wrong(copy)) => None,
+            _ if copies.iter().any(is_sound) => None,
             _ if !copies.is_empty() => Some(Flaw::Damaged),
             Role::Manifest => Some(Flaw::Sparse),
             Role::Blob => Some(Flaw::Missing),

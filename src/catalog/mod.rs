@@ -59,6 +59,8 @@ pub enum Event<'e> {
         snapshot: &'e Snapshot,
         /// Those of its problems that the one before did not have.
         new_problems: Vec<&'e Problem>,
+        /// Whether it has the same archives as the one before: only more is known about them.
+        is_same: bool,
     },
 }
 
@@ -116,13 +118,8 @@ impl Catalog {
             return;
         }
         let archives = read_changed(scan.candidates, &state.archives);
-        let is_same = archives.len() == state.archives.len()
-            && archives
-                .iter()
-                .zip(&state.archives)
-                .all(|(a, b)| Arc::ptr_eq(a, b))
-            && scan.problems == state.scan_problems;
-        if is_same && previous.is_some() {
+        let is_known = is_same(&archives, &state.archives) && scan.problems == state.scan_problems;
+        if is_known && previous.is_some() {
             return;
         }
         self.publish(state, archives, scan.problems);
@@ -177,8 +174,8 @@ impl Catalog {
         is_new
     }
 
-    /// Publishes what is served anew, because something of it was quarantined.
-    pub fn tell_quarantined(&self) {
+    /// Publishes what is served anew, because something of it turned out to be wrong or unreadable.
+    pub fn tell_faulty(&self) {
         let state = self.state();
         let (archives, problems) = (state.archives.clone(), state.scan_problems.clone());
         self.publish(state, archives, problems);
@@ -192,8 +189,9 @@ impl Catalog {
         // The snapshot is not held meanwhile: it may be replaced often before all is hashed.
         while let Some(archive) = self.archive_after(after.as_deref()) {
             for copy in archive.found.unverified() {
-                if verifier.verify_gently(&copy) == Some(Verdict::Quarantined) {
-                    self.tell_quarantined();
+                // Tried once: who asks for it tries again.
+                if copy.verdict() == Verdict::Claimed {
+                    verifier.verify_unasked(copy);
                 }
             }
             after = Some(archive);
@@ -226,6 +224,7 @@ impl Catalog {
             scan_problems.clone(),
             self.options,
         ));
+        let is_same = previous.is_some() && is_same(&archives, &state.archives);
         state.archives = archives;
         state.scan_problems = scan_problems;
         self.current.store(Some(Arc::clone(&snapshot)));
@@ -240,8 +239,15 @@ impl Catalog {
         (self.listener)(&Event::Published {
             snapshot: &snapshot,
             new_problems,
+            is_same,
         });
     }
+}
+
+/// Whether nothing came, went or was read again.
+fn is_same(archives: &[Arc<Archive>], others: &[Arc<Archive>]) -> bool {
+    let mut pairs = archives.iter().zip(others);
+    archives.len() == others.len() && pairs.all(|(a, b)| Arc::ptr_eq(a, b))
 }
 
 /// How many bytes of an archive have to be hashed.

@@ -10,7 +10,7 @@ use super::blobs::{BlobMap, Located};
 use super::names::{self, Names};
 use super::repository::{Coalesced, Holding, Repository, Target};
 use crate::archive::{Document, Image, Problem, Repository as Key};
-use crate::content::{Content, Copy, Place};
+use crate::content::{Content, Copy};
 use crate::digest::Digest;
 use crate::oci::{Host, MediaType, Name, Tag, version};
 
@@ -241,8 +241,7 @@ impl<'s> View<'s> {
 
     /// Length in bytes of what the manifest `digest` refers to, as it tells it: a configuration and layers.
     pub fn size(&self, digest: &Digest) -> u64 {
-        let mut holdings = self.repository().holdings.iter();
-        let sizes = holdings.find_map(|holding| {
+        let sizes = self.givers(digest).into_iter().find_map(|(holding, _)| {
             let found = &holding.archive.found;
             let document = found.document(digest)?;
             let references = found.references(document).iter();
@@ -343,9 +342,7 @@ impl<'s> View<'s> {
             document.map(|document| &document.media_type)
         });
         // What was read as a document was hashed, and is again whenever it is read.
-        let documents = copies
-            .into_iter()
-            .filter(|copy| !matches!(copy.claim().place, Place::Extent { .. }));
+        let documents = copies.into_iter().filter(Copy::is_document);
         Some(Manifest {
             media_type: media_type?.clone(),
             content: Content::blob(documents.collect(), size),

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::text::{count, size};
 use super::{Failure, catalog};
-use crate::catalog::{Catalog, Event, Problem, Severity, Snapshot, Verifier};
+use crate::catalog::{Catalog, Event, Severity, Snapshot, Verifier};
 use crate::config::{self, Listen, VerifyWhen};
 use crate::content::{Content, OpenError, Opened};
 use crate::observe::{Exchange, Log, Observer};
@@ -25,6 +25,8 @@ use crate::transport::{self, listen};
 /// How long a request waits for the first snapshot: half a shelf would be a wrong answer.
 const STARTING: Duration = Duration::from_secs(20);
 
+/// Between two publications of what turned out to be faulty.
+const GATHERING: Duration = Duration::from_secs(1);
 /// So many copies of a blob are tried, should they turn out to be wrong.
 const COPIES: usize = 4;
 /// So many of the names that clients did not get are said at the end.
@@ -59,12 +61,9 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
     let waker = wake.clone();
     let (publish, published_new) = mpsc::sync_channel(1);
     let listener = Box::new(move |event: &Event<'_>| {
-        let Event::Published {
-            snapshot,
-            new_problems,
-        } = event;
         let is_first = !first.send_replace(true);
-        talk.published(snapshot, new_problems, is_first);
+        talk.published(event, is_first);
+        let Event::Published { snapshot, .. } = event;
         if snapshot.pending() > 0 {
             // Whoever has been woken already need not be woken twice.
             let _ = waker.try_send(());
@@ -150,12 +149,15 @@ impl Server {
         }
         let mut opened = self.opened(&operation).await;
         for _ in 1..COPIES {
-            // What turned out to be wrong is not opened again.
-            if opened.as_ref().err() == Some(&OpenError::Damaged) {
+            // What turned out to be faulty is not opened again, as long as there is another copy.
+            if let Err(OpenError::Damaged | OpenError::Unreadable) = opened {
                 opened = self.opened(&operation).await;
             }
         }
-        if opened.is_err() {
+        if opened
+            .as_ref()
+            .is_err_and(|error| *error != OpenError::Damaged)
+        {
             // The file is not what was cataloged: look again, once.
             self.refresh().await;
             opened = self.opened(&operation).await;
@@ -178,9 +180,8 @@ impl Server {
             opened = Opened::default();
         }
         if let Some(verifier) = &self.verifier {
-            verifier.watch(&mut opened);
-            let ready = poll_fn(|context| opened.poll_ready(context)).await;
-            ready.map_err(|_| OpenError::Damaged)?;
+            verifier.watch(&mut opened)?;
+            poll_fn(|context| opened.poll_ready(context)).await?;
         }
         Ok(Response::from_parts(head, opened))
     }
@@ -273,17 +274,22 @@ fn keep_verifying(
     })
 }
 
-/// The verifier of what is sent, if there is to be one.
+/// The verifier of what is sent, if there is to be one, and the thread that has what it finds be published. Damage
+/// seldom comes alone: what is found soon after is told together.
 fn verifier(catalog: &Arc<Catalog>, verify: VerifyWhen) -> anyhow::Result<Option<Verifier>> {
     if verify == VerifyWhen::Off {
         return Ok(None);
     }
-    let verifier = Verifier::default();
+    let (find, found) = mpsc::sync_channel(1);
     let catalog = Arc::clone(catalog);
-    verifier
-        .start(move || catalog.tell_quarantined())
-        .context("cannot start threads")?;
-    Ok(Some(verifier))
+    start_thread("faults", move || {
+        for () in found {
+            catalog.tell_faulty();
+            std::thread::sleep(GATHERING);
+        }
+    })?;
+    // Whoever has been woken already need not be woken twice.
+    Ok(Some(Verifier::new(move || _ = find.try_send(()))))
 }
 
 fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
@@ -456,11 +462,16 @@ struct Talk {
 }
 
 impl Talk {
-    fn published(&self, snapshot: &Snapshot, new_problems: &[&Problem], is_first: bool) {
+    fn published(&self, event: &Event<'_>, is_first: bool) {
+        let Event::Published {
+            snapshot,
+            new_problems,
+            is_same,
+        } = event;
         if is_first {
             self.log.say(&format!("Serving {}", summary(snapshot)));
             self.log.say(&what_to_paste(snapshot, &self.address));
-        } else {
+        } else if !is_same {
             self.log.say(&format!("Changed: now {}", summary(snapshot)));
         }
         for problem in new_problems

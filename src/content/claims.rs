@@ -38,7 +38,17 @@ struct Packed {
 
 const CLAIMED: u8 = 0;
 const VERIFIED: u8 = 1;
-const QUARANTINED: u8 = 2;
+const UNREADABLE: u8 = 2;
+const QUARANTINED: u8 = 3;
+
+fn known(verdict: &AtomicU8) -> Verdict {
+    match verdict.load(Relaxed) {
+        VERIFIED => Verdict::Verified,
+        UNREADABLE => Verdict::Unreadable,
+        QUARANTINED => Verdict::Quarantined,
+        _ => Verdict::Claimed,
+    }
+}
 
 const KIND: u64 = 3 << 62;
 const EXTENT: u64 = 0;
@@ -152,27 +162,30 @@ impl Claims {
     /// What was found out about the bytes that `claim` is on.
     pub(super) fn verdict(&self, claim: usize) -> Verdict {
         let verdicts = self.verdicts.get();
-        match verdicts.map(|verdicts| verdicts[claim].load(Relaxed)) {
-            Some(VERIFIED) => Verdict::Verified,
-            Some(QUARANTINED) => Verdict::Quarantined,
-            _ => Verdict::Claimed,
-        }
+        verdicts.map_or(Verdict::Claimed, |verdicts| known(&verdicts[claim]))
     }
 
-    /// Notes what was found out. The first verdict stands.
-    pub(super) fn settle(&self, claim: usize, is_right: bool) {
+    /// Notes what was found out. That bytes are right or wrong stands; that they could not be read does not.
+    pub(super) fn settle(&self, claim: usize, verdict: Verdict) {
         let open = || self.packed.iter().map(|_| AtomicU8::new(CLAIMED)).collect();
-        let verdict = if is_right { VERIFIED } else { QUARANTINED };
         let place = &self.verdicts.get_or_init(open)[claim];
-        let _ = place.compare_exchange(CLAIMED, verdict, Relaxed, Relaxed);
+        let _ = place.fetch_update(Relaxed, Relaxed, |before| {
+            let is_open = before == CLAIMED || before == UNREADABLE;
+            is_open.then_some(match verdict {
+                Verdict::Claimed => CLAIMED,
+                Verdict::Verified => VERIFIED,
+                Verdict::Unreadable => UNREADABLE,
+                Verdict::Quarantined => QUARANTINED,
+            })
+        });
     }
 
-    /// The claims whose bytes turned out to be others.
-    pub(super) fn quarantined(&self) -> impl Iterator<Item = usize> {
+    /// The claims whose bytes turned out to be wrong or unreadable.
+    pub(super) fn faulty(&self) -> impl Iterator<Item = (usize, Verdict)> {
         let verdicts = self.verdicts.get().map(|verdicts| &verdicts[..]);
-        let numbered = verdicts.unwrap_or_default().iter().enumerate();
-        numbered
-            .filter_map(|(claim, verdict)| (verdict.load(Relaxed) == QUARANTINED).then_some(claim))
+        let verdicts = verdicts.unwrap_or_default().iter().map(known).enumerate();
+        verdicts
+            .filter(|(_, verdict)| matches!(verdict, Verdict::Unreadable | Verdict::Quarantined))
     }
 
     /// What is kept of the document that `claim` is on, if anything is.

@@ -145,6 +145,11 @@ impl Identity {
         }
     }
 
+    /// What the file lies on.
+    pub fn device(&self) -> u64 {
+        self.device
+    }
+
     /// Length of the file in bytes.
     pub fn size(&self) -> u64 {
         self.size

@@ -40,6 +40,11 @@ impl Copy {
         self.source.claim(self.claim)
     }
 
+    /// Whether it was read as a document when its file was cataloged, or made then.
+    pub fn is_document(&self) -> bool {
+        !self.source.is_extent(self.claim)
+    }
+
     /// The file that holds it, and the number of the claim there.
     pub fn place(&self) -> (&Arc<Source>, usize) {
         (&self.source, self.claim)
@@ -50,26 +55,35 @@ impl Copy {
         self.source.verdict(self.claim)
     }
 
-    /// Hashes the bytes in `file`, or else in the file anew, and notes the verdict, which is given as well. Before each
-    /// piece is read `pause` is called with its length.
+    /// Hashes the bytes in `file`, or else in the file anew, and notes what was found out. Before each piece is read `pause`
+    /// is called with its length.
     ///
     /// # Errors
-    /// [`OpenError`] if the file cannot be read or is not what it was: nothing is known then.
+    /// [`OpenError::Damaged`] if the bytes are not those that the digest names; any other if the file cannot be read, or is
+    /// not what it was.
     pub fn verify(
         &self,
         file: Option<Arc<File>>,
         pause: impl FnMut(usize),
-    ) -> Result<Verdict, OpenError> {
+    ) -> Result<(), OpenError> {
         let Claim { digest, place } = self.claim();
-        if let Place::Extent { offset, length } = place {
-            let file = match file {
-                Some(file) => file,
-                None => self.source.open()?,
-            };
-            let found = file.hash(offset..offset + length, digest.algorithm(), pause)?;
-            self.source.settle(self.claim, found == digest);
-        }
-        Ok(self.verdict())
+        let Place::Extent { offset, length } = place else {
+            return Ok(());
+        };
+        let open = || file.map_or_else(|| self.source.open(), Ok);
+        let hash = |file: Arc<File>| {
+            let hashed = file.hash(offset..offset + length, digest.algorithm(), pause);
+            hashed.map_err(OpenError::from)
+        };
+        let (verdict, outcome) = match open().and_then(hash) {
+            Ok(found) if found == digest => (Verdict::Verified, Ok(())),
+            Ok(_) => (Verdict::Quarantined, Err(OpenError::Damaged)),
+            Err(OpenError::Unreadable) => (Verdict::Unreadable, Err(OpenError::Unreadable)),
+            // The file is another one by now, or will be readable in a moment.
+            Err(error) => return Err(error),
+        };
+        self.source.settle(self.claim, verdict);
+        outcome
     }
 
     /// Length in bytes.

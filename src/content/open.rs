@@ -57,8 +57,8 @@ impl Opened {
     /// Whether the first bytes may be read, or all of the first blob is held back still.
     ///
     /// # Errors
-    /// `InvalidData` if it is not what its digest names.
-    pub fn poll_ready(&mut self, context: &Context<'_>) -> Poll<io::Result<()>> {
+    /// As those of [`Extent::poll_ready`].
+    pub fn poll_ready(&mut self, context: &Context<'_>) -> Poll<Result<(), OpenError>> {
         match self.parts.first_mut() {
             Some(Part::Extent(extent)) => extent.poll_ready(context),
             Some(Part::Memory(_)) | None => Poll::Ready(Ok(())),
@@ -130,14 +130,13 @@ impl Extent {
     /// Whether the next bytes may be read, or are held back still.
     ///
     /// # Errors
-    /// `InvalidData` if the blob is not what its digest names: the bytes that are left never leave.
-    pub fn poll_ready(&mut self, context: &Context<'_>) -> Poll<io::Result<()>> {
+    /// [`OpenError::Damaged`] if the blob is not what its digest names, any other if that could not be found out: the bytes
+    /// that are left never leave.
+    pub fn poll_ready(&mut self, context: &Context<'_>) -> Poll<Result<(), OpenError>> {
         if self.remaining() <= HELD_BACK
             && let Some(ticket) = &self.ticket
         {
-            if !ready!(ticket.poll(context)) {
-                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
-            }
+            ready!(ticket.poll(context))?;
             self.ticket = None;
         }
         Poll::Ready(Ok(()))
@@ -221,7 +220,9 @@ impl Piece {
             Self::Memory(bytes) => Ok(Part::Memory(bytes.clone())),
             Self::Blob { copies, range } => {
                 let mut worst = OpenError::Gone;
-                for copy in copies.iter() {
+                let is_doubtful = |copy: &&Copy| copy.verdict() == Verdict::Unreadable;
+                let sound = copies.iter().filter(|copy| !is_doubtful(copy));
+                for copy in sound.chain(copies.iter().filter(is_doubtful)) {
                     if copy.verdict() == Verdict::Quarantined {
                         worst = worst.max(OpenError::Damaged);
                         continue;

@@ -77,23 +77,28 @@ impl Source {
     /// What was found out about the bytes that the claim of this number is on.
     pub fn verdict(&self, number: usize) -> Verdict {
         // All else was made here, or is hashed whenever it is read.
-        if self.claims.is_extent(number) {
+        if self.is_extent(number) {
             self.claims.verdict(number)
         } else {
             Verdict::Verified
         }
     }
 
-    /// The claims that turned out to be wrong.
-    pub fn quarantined(&self) -> impl Iterator<Item = Claim> {
-        let numbers = self.claims.quarantined();
-        numbers.map(|number| self.claim(number))
+    /// Whether the claim of this number is on bytes that are sent from where they lie.
+    pub(super) fn is_extent(&self, number: usize) -> bool {
+        self.claims.is_extent(number)
     }
 
-    /// Notes whether the bytes that the claim of this number is on are those that its digest names. The first verdict
-    /// stands, for as long as the source does.
-    pub(super) fn settle(&self, number: usize, is_right: bool) {
-        self.claims.settle(number, is_right);
+    /// The claims whose bytes turned out to be wrong or unreadable, and which of the two.
+    pub fn faulty(&self) -> impl Iterator<Item = (Claim, Verdict)> {
+        let faulty = self.claims.faulty();
+        faulty.map(|(number, verdict)| (self.claim(number), verdict))
+    }
+
+    /// Notes what was found out about the bytes that the claim of this number is on. Whether they are right is found out
+    /// once, for as long as the source lasts; what could not be read may be readable later.
+    pub(super) fn settle(&self, number: usize, verdict: Verdict) {
+        self.claims.settle(number, verdict);
     }
 
     /// What is kept of the document that the claim of this number is on.
@@ -140,6 +145,8 @@ pub enum Verdict {
     Claimed,
     /// They are those that the digest names.
     Verified,
+    /// Nothing: the disk would not give them. Other copies are asked first.
+    Unreadable,
     /// They are others, and are not sent.
     Quarantined,
 }

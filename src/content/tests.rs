@@ -225,3 +225,34 @@ fn claims_are_found_by_digest() {
     assert_eq!(copy.source.find(&Digest::sha256(TEXT)), Some(0));
     assert_eq!(copy.source.find(&Digest::sha256(b"other")), None);
 }
+
+/// What a disk did not give is asked for last, and what is wrong not at all.
+#[test]
+fn faulty_copies_are_passed_over() {
+    let folders = [0; 3].map(|_| tempfile::tempdir().unwrap());
+    let length = TEXT.len() as u64;
+    let place = Place::Extent { offset: 0, length };
+    let copies = folders
+        .each_ref()
+        .map(|folder| copy_of(folder.path(), place.clone()));
+    let content = Content::blob(copies.to_vec(), length);
+    let opened_of =
+        |content: &Content| match content.open().map(|mut opened| opened.parts.remove(0)) {
+            Ok(Part::Extent(extent)) => Ok(extent.copy().place().0.location().path()),
+            Ok(Part::Memory(_)) => panic!("no extent"),
+            Err(error) => Err(error),
+        };
+    let path = |at: usize| Ok(folders[at].path().join("file"));
+    let settle = |at: usize, verdict| copies[at].place().0.settle(0, verdict);
+    assert_eq!(opened_of(&content), path(0));
+    settle(0, Verdict::Unreadable);
+    assert_eq!(opened_of(&content), path(1));
+    settle(1, Verdict::Quarantined);
+    assert_eq!(opened_of(&content), path(2));
+    settle(2, Verdict::Quarantined);
+    assert_eq!(opened_of(&content), path(0), "it may be readable by now");
+    settle(1, Verdict::Verified);
+    settle(0, Verdict::Quarantined);
+    assert_eq!(opened_of(&content), Err(OpenError::Damaged));
+    assert_eq!(copies[1].place().0.faulty().count(), 1);
+}

@@ -3,22 +3,32 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::OpenError;
+
 /// A verdict to come. Waiting for it needs no particular runtime.
 #[derive(Debug, Default)]
 pub struct Ticket(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    is_right: Option<bool>,
+    outcome: Option<Result<(), OpenError>>,
     waiting: Vec<Waker>,
 }
 
 impl Ticket {
-    /// Whether the bytes are right, once that is known. A verdict that never will be is that they are not.
-    pub fn poll(&self, context: &Context<'_>) -> Poll<bool> {
+    /// A verdict that is known already.
+    pub fn settled(outcome: Result<(), OpenError>) -> Self {
+        let ticket = Self::default();
+        ticket.settle(outcome);
+        ticket
+    }
+
+    /// That the bytes are right, once that is known, or why they cannot be sent as a whole: they are wrong, or could not be
+    /// read.
+    pub fn poll(&self, context: &Context<'_>) -> Poll<Result<(), OpenError>> {
         let mut state = self.state();
-        if let Some(is_right) = state.is_right {
-            return Poll::Ready(is_right);
+        if let Some(outcome) = state.outcome {
+            return Poll::Ready(outcome);
         }
         let waker = context.waker();
         if !state.waiting.iter().any(|known| known.will_wake(waker)) {
@@ -27,10 +37,10 @@ impl Ticket {
         Poll::Pending
     }
 
-    /// Tells everybody. The first verdict stands.
-    pub fn settle(&self, is_right: bool) {
+    /// Tells everybody. The first outcome stands.
+    pub fn settle(&self, outcome: Result<(), OpenError>) {
         let mut state = self.state();
-        state.is_right.get_or_insert(is_right);
+        state.outcome.get_or_insert(outcome);
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         waiting.into_iter().for_each(Waker::wake);
@@ -60,15 +70,15 @@ mod tests {
     }
 
     #[test]
-    fn the_first_verdict_stands() {
+    fn the_first_outcome_stands() {
         let (ticket, count) = (Ticket::default(), Arc::new(Count::default()));
         let waker = Waker::from(Arc::clone(&count));
         let context = Context::from_waker(&waker);
         assert_eq!(ticket.poll(&context), Poll::Pending);
         assert_eq!(ticket.poll(&context), Poll::Pending);
-        ticket.settle(false);
-        ticket.settle(true);
-        assert_eq!(ticket.poll(&context), Poll::Ready(false));
+        ticket.settle(Err(OpenError::Damaged));
+        ticket.settle(Ok(()));
+        assert_eq!(ticket.poll(&context), Poll::Ready(Err(OpenError::Damaged)));
         assert_eq!(count.0.load(Ordering::Relaxed), 1, "nobody is woken twice");
     }
 }

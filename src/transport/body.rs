@@ -79,7 +79,9 @@ impl http_body::Body for Body {
                             self.parts.push_front(Part::Extent(extent));
                             return Poll::Pending;
                         }
-                        Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
+                        Poll::Ready(Err(error)) => {
+                            return Poll::Ready(Some(Err(io::Error::other(error))));
+                        }
                         Poll::Ready(Ok(())) => {}
                     }
                     self.reading = Some(Box::pin(read(extent, self.pool.clone())));

@@ -1,5 +1,6 @@
 //! What clients want and do not get: said once for each name, and once more at the end.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::conformance::examples;
@@ -17,6 +18,7 @@ fn a_missing_name_is_said_once() {
     let server = Server::serving(&examples());
     let by_digest = format!("/v2/hello/manifests/{DIGEST}");
     let blob = format!("/v2/hello/blobs/{DIGEST}");
+    let mut names = BTreeSet::new();
     for (path, name) in [
         ("/v2/hello/manifests/9.9", "hello:9.9"),
         // Docker asks with HEAD, and after a 404 with GET.
@@ -32,10 +34,19 @@ fn a_missing_name_is_said_once() {
         ),
     ] {
         assert_eq!(ask(&server, "HEAD", path), 404, "{path}");
-        let line = format!("\nNot here: {name}, asked for by 127.0.0.1 (containerd/1.6.20)\n");
-        let log = server.wait_for_stderr(&line);
-        assert_eq!(log.matches(&line).count(), 1, "{log}");
+        server.wait_for_stderr(&line(name));
+        names.insert(name.to_owned());
     }
+    // Lines come in their order: after this one there is nothing more of the others.
+    ask(&server, "HEAD", "/v2/hello/manifests/last");
+    let log = server.wait_for_stderr(&line("hello:last"));
+    for name in names {
+        assert_eq!(log.matches(&line(&name)).count(), 1, "{name}: {log}");
+    }
+}
+
+fn line(name: &str) -> String {
+    format!("\nNot here: {name}, asked for by 127.0.0.1 (containerd/1.6.20)\n")
 }
 
 /// Where nothing was named, or there is an answer, nothing is missed.

@@ -176,6 +176,31 @@ fn warnings_count_if_one_is_strict() {
     verify(&packages, &["--strict"], 1);
 }
 
+/// The same index, saved for one platform here and for the other there: both can be pulled.
+#[test]
+fn a_platform_is_there_if_any_archive_has_it() {
+    let without = |image: &Image| {
+        let blobs = image.blobs().into_iter();
+        blobs.fold(whole(), |tree, blob| tree.remove(&blob_path(&blob.digest)))
+    };
+    let packages = Packages::new().with("a.tar", tar(&without(&arm64())));
+    packages.put("images.txt", "acme/app:1\n");
+    let amd64_only = ["--images", "images.txt", "--platform", "linux/amd64"];
+    let arm64_only = ["--images", "images.txt", "--platform", "linux/arm64"];
+    assert_eq!(
+        as_json(&packages, &amd64_only, 0)["images"][0]["sparse"],
+        json!([])
+    );
+    let said = as_json(&packages, &arm64_only, 1);
+    assert_eq!(said["absent"][0]["why"], "it is not for that platform");
+
+    packages.put("b.tar", tar(&without(&amd64())));
+    for platform in [amd64_only, arm64_only] {
+        let said = as_json(&packages, &platform, 0);
+        assert_eq!(said["images"][0]["name"], "acme/app:1");
+    }
+}
+
 /// With a signature beside it nothing is left to warn of.
 #[test]
 fn a_signed_image_is_sound_for_the_strict() {
@@ -192,7 +217,7 @@ fn a_signed_image_is_sound_for_the_strict() {
     let by_subject = Layout::new().named(&both(), APP).entry(&referrer, &[]);
     let about_it = Image::new("sbom")
         .subject(&both())
-        .artifact_type("application/vnd.cyclonedx+json");
+        .artifact_type("application/vnd.dev.cosign.artifact.sbom.v1+json");
     let by_nothing = Layout::new().named(&both(), APP).entry(&about_it, &[]);
     for (layout, is_signed) in [(by_tag, true), (by_subject, true), (by_nothing, false)] {
         let packages = Packages::new().with("app.tar", layout.tar());

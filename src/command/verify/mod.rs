@@ -1,4 +1,4 @@
-//! `packageorigin verify`: reads every byte, and says what is damaged, missing, or not what it should be.
+//! `packageorigin verify`: reads every blob, and says what is damaged, missing, or not what it should be.
 
 mod json;
 mod people;
@@ -31,7 +31,7 @@ pub(super) fn run(config: &config::Verify) -> Result<bool, Failure> {
     while catalog.learn() {}
     let hashed = Hashed::all(&catalog.snapshot().unwrap_or_default());
     // What turned out to be damaged is a problem from now on.
-    catalog.tell_quarantined();
+    catalog.tell_faulty();
     let snapshot = catalog.snapshot().unwrap_or_default();
     let report = Report::of(&snapshot, &hashed, &wanted, &platforms);
     let text = if config.json {
@@ -68,13 +68,16 @@ impl Hashed {
         let failed = hash_all(copies, |length| progress.read(length));
         progress.end();
         let failed = failed.into_iter();
+        let failed = failed.map(|(path, error)| (path, error.to_string()));
+        // What has to be hashed to be known at all, and could not be.
+        let archives = snapshot.archives().iter();
+        let pending = archives.filter(|archive| !archive.found.pending.is_empty());
+        let pending = pending.map(|archive| (archive.path(), "a layer cannot be read".to_owned()));
         Self {
             blobs,
             bytes,
             duration: began.elapsed(),
-            unreadable: failed
-                .map(|(path, error)| (path, error.to_string()))
-                .collect(),
+            unreadable: failed.chain(pending).collect(),
         }
     }
 }

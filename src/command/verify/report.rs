@@ -10,8 +10,13 @@ use crate::catalog::{Flaw, Image, Problem, Severity, Snapshot, View};
 use crate::digest::Digest;
 use crate::oci::{Platform, Tag};
 
-/// Parts of the types of artifacts that sign what they are about: of cosign, of its bundles, and of notation.
-const SIGNATURES: [&str; 4] = ["signature", "sigstore", "cosign", "notary"];
+/// What the types of artifacts begin with that sign what they are about: of cosign, of notation, and bundles of sigstore,
+/// which may as well hold attestations.
+const SIGNATURES: [&str; 3] = [
+    "application/vnd.dev.cosign.artifact.sig.",
+    "application/vnd.cncf.notary.signature",
+    "application/vnd.dev.sigstore.bundle.",
+];
 
 /// All that was found.
 pub(super) struct Report<'s> {
@@ -120,12 +125,12 @@ fn checked(view: &View<'_>, platforms: &[Platform]) -> Vec<Checked> {
         .filter_map(|tag| Some((tag, view.tagged(tag)?)))
         // What is about another image is not one of its own.
         .filter(|(tag, _)| !is_about_another(tag));
-    let images = images.filter(|(_, image)| is_for(image, platforms));
+    let images = images.filter(|(_, image)| is_for(view, image, platforms));
     images
         .map(|(tag, image)| Checked {
             name: format!("{repository}:{tag}"),
             digest: image.root.clone(),
-            flaws: view.flaws(&image.root, |digest| is_left_out(image, digest, platforms)),
+            flaws: flaws(view, image, platforms),
             is_signed: is_signed(view, &image.root),
         })
         .collect()
@@ -148,23 +153,42 @@ fn is_about_another(tag: &Tag) -> bool {
     stem.replacen('-', ":", 1).parse::<Digest>().is_ok()
 }
 
-fn is_for(image: &Image, platforms: &[Platform]) -> bool {
-    let mut images = image.platforms.iter();
-    platforms.is_empty() || images.any(|image| platforms.contains(&image.platform.normalized()))
+/// The platforms of an image, each with the digest of what it gets: what any archive that holds the image tells.
+fn platforms_of(view: &View<'_>, image: &Image) -> Vec<(Platform, Digest)> {
+    let same = view.images().map(|(_, other)| other);
+    let same = same.filter(|other| other.root == image.root);
+    let all = same.chain([image]).flat_map(|image| image.platforms.iter());
+    all.map(|image| (image.platform.normalized(), image.digest.clone()))
+        .collect()
 }
 
-fn is_left_out(image: &Image, digest: &Digest, platforms: &[Platform]) -> bool {
-    let images = image
-        .platforms
-        .iter()
-        .filter(|image| image.digest == *digest);
-    let mut others = images.map(|image| image.platform.normalized());
-    !platforms.is_empty() && others.any(|platform| !platforms.contains(&platform))
+fn is_for(view: &View<'_>, image: &Image, wanted: &[Platform]) -> bool {
+    let platforms = platforms_of(view, image);
+    wanted.is_empty()
+        || platforms
+            .iter()
+            .any(|(platform, _)| wanted.contains(platform))
+}
+
+/// What is wrong with those parts of an image that matter.
+fn flaws(view: &View<'_>, image: &Image, wanted: &[Platform]) -> Vec<(Digest, Flaw)> {
+    if wanted.is_empty() {
+        return view.flaws(&image.root, |_| false);
+    }
+    let platforms = platforms_of(view, image);
+    let is_left_out = |digest: &Digest| {
+        let mut platforms = platforms.iter().filter(|(_, of)| of == digest);
+        platforms.any(|(platform, _)| !wanted.contains(platform))
+    };
+    let mut flaws = view.flaws(&image.root, is_left_out);
+    // It is for the platform that matters: what was not saved is for others.
+    flaws.retain(|(_, flaw)| *flaw != Flaw::Sparse);
+    flaws
 }
 
 fn is_signed(view: &View<'_>, image: &Digest) -> bool {
     let by_tag = tag_about(image, "sig").is_some_and(|tag| view.resolve(&tag).is_some());
-    let is_signature = |kind: &str| SIGNATURES.iter().any(|part| kind.contains(part));
+    let is_signature = |kind: &str| SIGNATURES.iter().any(|start| kind.starts_with(start));
     by_tag
         || view.referrers(image).any(|about| {
             let referrer = about.document.referrer.as_ref();
@@ -202,10 +226,10 @@ fn absence(snapshot: &Snapshot, wanted: &Wanted, platforms: &[Platform]) -> Opti
             return Some(format!("no such tag is here, but {}", tags.join(", ")));
         }
     };
-    if !is_for(image, platforms) {
+    if !is_for(&view, image, platforms) {
         return Some("it is not for that platform".to_owned());
     }
-    let flaws = view.flaws(&image.root, |digest| is_left_out(image, digest, platforms));
+    let flaws = flaws(&view, image, platforms);
     let is_whole = flaws.iter().all(|(_, flaw)| *flaw == Flaw::Sparse);
     (!is_whole).then(|| "it is not complete".to_owned())
 }

@@ -92,6 +92,10 @@ fn documents() -> Vec<Fault> {
             digest: digest(),
             offset: 1536,
         },
+        Fault::UnreadableBlob {
+            digest: digest(),
+            offset: 1536,
+        },
         Fault::SizeMismatch {
             expected: 10_240,
             found: 4096,
