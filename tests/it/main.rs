@@ -18,6 +18,7 @@ mod coalescing;
 mod completing;
 mod conformance;
 mod examples;
+mod failing_pulls;
 mod fresh;
 mod fuzz_finds;
 mod hybrids;
