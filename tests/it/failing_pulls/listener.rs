@@ -75,6 +75,7 @@ pub(super) fn free_port() -> u16 {
 
 /// No HTTP at all.
 pub(super) fn greet(stream: &mut TcpStream) -> io::Result<()> {
+    head(stream)?;
     stream.write_all(b"SSH-2.0-OpenSSH_9.2p1\r\n")
 }
 
@@ -100,7 +101,11 @@ pub(super) fn refuse(stream: &mut TcpStream) -> io::Result<()> {
         _ => ("400 Bad Request", String::new()),
     };
     let length = body.len();
-    let body = if request.starts_with("HEAD ") { "" } else { &body };
+    let body = if request.starts_with("HEAD ") {
+        ""
+    } else {
+        &body
+    };
     write!(
         stream,
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\

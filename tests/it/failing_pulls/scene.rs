@@ -36,7 +36,7 @@ const NGINX: &str = r"
         server {
             listen 127.0.0.1:$PORT ssl;
             ssl_certificate $HOME/ca.crt;
-            ssl_certificate_key $HOME/ca.key;
+            ssl_certificate_key $HOME/nginx.pem;
             location / {
                 proxy_pass http://$REGISTRY;
                 proxy_set_header Host $http_host;
@@ -78,8 +78,8 @@ impl Scene {
             tls: Proxy::start(home, registry.authority()),
             incomplete: quick(&holes),
             exhausted: Server::serving(&examples()),
-            elsewhere: Listener::start(|stream| listener::refuse(stream)),
-            banner: Listener::start(|stream| listener::greet(stream)),
+            elsewhere: Listener::start(listener::refuse),
+            banner: Listener::start(listener::greet),
             cutting: Listener::start(move |stream| listener::cut(stream, address)),
             layers: sample.layers,
             registry,
@@ -166,7 +166,11 @@ impl Sample {
     /// The same with one wrong byte in each layer.
     fn damaged(&self) -> Vec<u8> {
         let mut damaged = self.named("damaged:1.0.0");
-        for (_, layer) in self.members.iter().filter(|(_, bytes)| !bytes.starts_with(b"{")) {
+        for (_, layer) in self
+            .members
+            .iter()
+            .filter(|(_, bytes)| !bytes.starts_with(b"{"))
+        {
             let mut parts = damaged.windows(layer.len());
             let at = parts.position(|part| part == layer).expect("the layer");
             damaged[at + layer.len() - 1] ^= 1;
@@ -198,7 +202,7 @@ struct Proxy {
 impl Proxy {
     fn start(home: &Home, registry: &str) -> Self {
         let certificate = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=registry \
-            -addext subjectAltName=IP:0.0.0.0 -keyout ca.key -out ca.crt";
+            -addext subjectAltName=IP:0.0.0.0 -keyout nginx.pem -out ca.crt";
         home.sh(certificate);
         let port = listener::free_port();
         let settings = NGINX

@@ -1,0 +1,189 @@
+//! `docs/how-to/when-a-pull-fails.md`: real clients say its words, and what it advises makes them pull.
+
+mod cases;
+mod listener;
+mod page;
+mod scene;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use cases::{BUILDAH, CRANE, CTR, Case, Client, DOCKER, ORAS, PODMAN, REGCTL, SKOPEO};
+use page::Page;
+use scene::Scene;
+
+use crate::daemons::{self, CONTAINERD, Home, able};
+use crate::needs::{Finished, needs, run};
+
+/// How long the lines of one case may take: some clients try again and again.
+const LIMIT: Duration = Duration::from_secs(90);
+/// What the servers need that clients are pointed at.
+const SERVERS: &[&str] = &["nginx", "openssl", "curl", "prlimit", "unshare", "ip"];
+
+/// One client, in a folder of its own, and what it meets.
+struct Session<'a> {
+    home: &'a Home,
+    scene: &'a Scene,
+    page: &'a Page,
+    client: &'a Client,
+}
+
+impl Session<'_> {
+    /// Runs all cases of the client, and tells of all that are not as the page says.
+    fn check(&self) {
+        self.page.write_files(&self.home.join("page"));
+        let wrong: Vec<String> = (self.client.cases.iter())
+            .filter_map(|case| self.provoke(case).and_then(|()| self.follow(case)).err())
+            .collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    }
+
+    /// The client fails, and says the words.
+    fn provoke(&self, case: &Case) -> Result<(), String> {
+        self.sh(self.client.forget);
+        let t = std::time::Instant::now();
+        let finished = self.sh(case.fails);
+        println!("TIME {} {:?} {}", self.client.name, t.elapsed(), case.words);
+        let said = finished.said();
+        if !finished.success && said.contains(case.words) {
+            return Ok(());
+        }
+        Err(format!("not `{}`:\n{}\n{said}", case.words, case.fails))
+    }
+
+    /// What the page advises makes the client pull, and a layer arrives with the bytes that its digest names.
+    fn follow(&self, case: &Case) -> Result<(), String> {
+        let Some(advice) = case.advice else {
+            return Ok(());
+        };
+        self.sh(self.client.forget);
+        let finished = self.sh(advice);
+        if !finished.success {
+            return Err(format!("fails:\n{advice}\n{}", finished.said()));
+        }
+        let sums = self.sh(self.client.sums).said();
+        if self.scene.layers().iter().any(|layer| sums.contains(layer)) {
+            return Ok(());
+        }
+        Err(format!("no layer has arrived:\n{advice}\n{sums}"))
+    }
+
+    /// Runs lines of the page and of the cases, with the values that stand for the page's words.
+    fn sh(&self, lines: &str) -> Finished {
+        let lines = lines
+            .replace("HOST:PORT", "$AT")
+            .replace("NAME:TAG", "$IMAGE")
+            .replace("NAME@DIGEST", "$IMAGE@$DIGEST")
+            .replace("FOLDER/NAME", "FOLDER/$FILE")
+            .replace("FOLDER/", "shelf/")
+            .replace("ORIGIN", "$ORIGIN");
+        let script = format!(
+            "set -e\n{}{}\n{lines}",
+            self.scene.variables(),
+            cases::PRELUDE
+        );
+        run(self.home.command("sh").args(["-c", &script]), LIMIT)
+    }
+}
+
+fn check(client: &Client, home: &Home) {
+    let (page, scene) = (Page::read(), Scene::new(home));
+    Session {
+        home,
+        scene: &scene,
+        page: &page,
+        client,
+    }
+    .check();
+}
+
+#[test]
+fn docker() {
+    if able(daemons::DOCKER) && needs(SERVERS) && needs(&["skopeo"]) {
+        let home = Home::new();
+        let _docker = home.docker();
+        check(&DOCKER, &home);
+    }
+}
+
+#[test]
+fn ctr() {
+    if able(CONTAINERD) && needs(SERVERS) {
+        let home = Home::new();
+        let _containerd = home.containerd();
+        check(&CTR, &home);
+    }
+}
+
+#[test]
+fn podman() {
+    if able(&["podman", "skopeo"]) && needs(SERVERS) {
+        check(&PODMAN, &Home::new());
+    }
+}
+
+#[test]
+fn buildah() {
+    if able(&["buildah"]) && needs(SERVERS) {
+        check(&BUILDAH, &Home::new());
+    }
+}
+
+#[test]
+fn skopeo() {
+    if able(&["skopeo"]) && needs(SERVERS) {
+        check(&SKOPEO, &Home::new());
+    }
+}
+
+#[test]
+fn crane() {
+    if able(&["crane"]) && needs(SERVERS) {
+        check(&CRANE, &Home::new());
+    }
+}
+
+#[test]
+fn oras() {
+    if able(&["oras"]) && needs(SERVERS) {
+        check(&ORAS, &Home::new());
+    }
+}
+
+#[test]
+fn regctl() {
+    if able(&["regctl"]) && needs(SERVERS) {
+        check(&REGCTL, &Home::new());
+    }
+}
+
+/// Every words of the page are provoked by the clients that the page names, and it keeps none back.
+#[test]
+fn the_page_has_the_words_of_all_cases_and_no_others() {
+    let page = Page::read();
+    let told: BTreeSet<(&str, &str)> = page.words().collect();
+    let provoked: BTreeSet<(&str, &str)> = cases::ALL
+        .iter()
+        .flat_map(|client| client.cases.iter().map(|case| (case.words, client.name)))
+        .collect();
+    let unproved: Vec<_> = told.difference(&provoked).collect();
+    let untold: Vec<_> = provoked.difference(&told).collect();
+    assert!(
+        unproved.is_empty() && untold.is_empty(),
+        "without a case: {unproved:?}\nnot on the page: {untold:?}"
+    );
+}
+
+/// What a test does after a failure is what the page says; lines that begin with a blank are the test's own.
+#[test]
+fn the_advice_of_all_cases_is_the_pages() {
+    let page = Page::read();
+    let lines = (cases::ALL.iter())
+        .flat_map(|client| client.cases)
+        .filter_map(|case| case.advice)
+        .flat_map(str::lines)
+        .filter(|line| !line.is_empty() && !line.starts_with(' '));
+    for line in lines {
+        assert!(page.has_line(line), "not on the page: {line}");
+    }
+}
