@@ -8,7 +8,7 @@ mod scene;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use cases::{BUILDAH, CRANE, CTR, Case, Client, DOCKER, ORAS, PODMAN, REGCTL, SKOPEO};
+use cases::{BUILDAH, CRANE, CTR, Case, Client, DOCKER, Line, ORAS, PODMAN, REGCTL, SKOPEO};
 use page::Page;
 use scene::Scene;
 
@@ -19,6 +19,9 @@ use crate::needs::{Finished, needs, run};
 const LIMIT: Duration = Duration::from_secs(90);
 /// What the servers need that clients are pointed at.
 const SERVERS: &[&str] = &["nginx", "openssl", "curl", "prlimit", "unshare", "ip"];
+
+/// What all lines that are run begin with.
+const PRELUDE: &str = include_str!("failing_pulls/prelude.sh");
 
 /// One client, in a folder of its own, and what it meets.
 struct Session<'a> {
@@ -32,57 +35,60 @@ impl Session<'_> {
     /// Runs all cases of the client, and tells of all that are not as the page says.
     fn check(&self) {
         self.page.write_files(&self.home.join("page"));
-        let wrong: Vec<String> = (self.client.cases.iter())
-            .filter_map(|case| self.provoke(case).and_then(|()| self.follow(case)).err())
+        let wrong: Vec<String> = (self.client.cases())
+            .filter_map(|case| self.provoke(&case).and_then(|()| self.follow(&case)).err())
             .collect();
         assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     }
 
     /// The client fails, and says the words.
     fn provoke(&self, case: &Case) -> Result<(), String> {
+        let lines = case.fails.join("\n");
         self.sh(self.client.forget);
-        let t = std::time::Instant::now();
-        let finished = self.sh(case.fails);
-        println!("TIME {} {:?} {}", self.client.name, t.elapsed(), case.words);
+        let finished = self.sh(&lines);
         let said = finished.said();
         if !finished.success && said.contains(case.words) {
             return Ok(());
         }
-        Err(format!("not `{}`:\n{}\n{said}", case.words, case.fails))
+        Err(format!("not `{}`:\n{lines}\n{said}", case.words))
     }
 
     /// What the page advises makes the client pull, and a layer arrives with the bytes that its digest names.
     fn follow(&self, case: &Case) -> Result<(), String> {
-        let Some(advice) = case.advice else {
+        if case.then.is_empty() {
             return Ok(());
-        };
+        }
+        let lines: Vec<String> = case.then.iter().map(typed).collect();
+        let lines = lines.join("\n");
         self.sh(self.client.forget);
-        let finished = self.sh(advice);
+        let finished = self.sh(&lines);
         if !finished.success {
-            return Err(format!("fails:\n{advice}\n{}", finished.said()));
+            return Err(format!("fails:\n{lines}\n{}", finished.said()));
         }
         let sums = self.sh(self.client.sums).said();
         if self.scene.layers().iter().any(|layer| sums.contains(layer)) {
             return Ok(());
         }
-        Err(format!("no layer has arrived:\n{advice}\n{sums}"))
+        Err(format!("no layer has arrived:\n{lines}\n{sums}"))
     }
 
-    /// Runs lines of the page and of the cases, with the values that stand for the page's words.
     fn sh(&self, lines: &str) -> Finished {
-        let lines = lines
+        let script = format!("{}{PRELUDE}\n{lines}", self.scene.variables());
+        run(self.home.command("sh").args(["-c", &script]), LIMIT)
+    }
+}
+
+/// A line as it is typed: values stand for the page's words.
+fn typed(line: &Line) -> String {
+    match line {
+        Line::Own(line) => (*line).to_owned(),
+        Line::Page(line) => line
             .replace("HOST:PORT", "$AT")
             .replace("NAME:TAG", "$IMAGE")
             .replace("NAME@DIGEST", "$IMAGE@$DIGEST")
             .replace("FOLDER/NAME", "FOLDER/$FILE")
-            .replace("FOLDER/", "shelf/")
-            .replace("ORIGIN", "$ORIGIN");
-        let script = format!(
-            "set -e\n{}{}\n{lines}",
-            self.scene.variables(),
-            cases::PRELUDE
-        );
-        run(self.home.command("sh").args(["-c", &script]), LIMIT)
+            .replace("FOLDER", "shelf")
+            .replace("ORIGIN", "$ORIGIN"),
     }
 }
 
@@ -157,14 +163,13 @@ fn regctl() {
     }
 }
 
-/// Every words of the page are provoked by the clients that the page names, and it keeps none back.
+/// All words on the page are provoked by the clients that it names, and none that are provoked are kept back.
 #[test]
 fn the_page_has_the_words_of_all_cases_and_no_others() {
     let page = Page::read();
     let told: BTreeSet<(&str, &str)> = page.words().collect();
-    let provoked: BTreeSet<(&str, &str)> = cases::ALL
-        .iter()
-        .flat_map(|client| client.cases.iter().map(|case| (case.words, client.name)))
+    let provoked: BTreeSet<(&str, &str)> = (cases::ALL.iter())
+        .flat_map(|client| client.cases().map(|case| (case.words, client.name)))
         .collect();
     let unproved: Vec<_> = told.difference(&provoked).collect();
     let untold: Vec<_> = provoked.difference(&told).collect();
@@ -174,16 +179,16 @@ fn the_page_has_the_words_of_all_cases_and_no_others() {
     );
 }
 
-/// What a test does after a failure is what the page says; lines that begin with a blank are the test's own.
 #[test]
 fn the_advice_of_all_cases_is_the_pages() {
     let page = Page::read();
-    let lines = (cases::ALL.iter())
-        .flat_map(|client| client.cases)
-        .filter_map(|case| case.advice)
-        .flat_map(str::lines)
-        .filter(|line| !line.is_empty() && !line.starts_with(' '));
-    for line in lines {
-        assert!(page.has_line(line), "not on the page: {line}");
+    for line in cases::ALL
+        .iter()
+        .flat_map(Client::cases)
+        .flat_map(|case| case.then)
+    {
+        if let Line::Page(line) = line {
+            assert!(page.has_line(line), "not on the page: {line}");
+        }
     }
 }

@@ -1,51 +1,5 @@
 //! What each client is made to fail at, and what it does then.
 
-mod buildah;
-mod crane;
-mod ctr;
-mod docker;
-mod oras;
-mod podman;
-mod regctl;
-mod skopeo;
-
-pub(super) use buildah::BUILDAH;
-pub(super) use crane::CRANE;
-pub(super) use ctr::CTR;
-pub(super) use docker::DOCKER;
-pub(super) use oras::ORAS;
-pub(super) use podman::PODMAN;
-pub(super) use regctl::REGCTL;
-pub(super) use skopeo::SKOPEO;
-
-/// All clients.
-pub(super) const ALL: &[Client] = &[DOCKER, CTR, PODMAN, BUILDAH, SKOPEO, CRANE, ORAS, REGCTL];
-
-/// What all lines may rely on: values for the words of the page, and a few commands.
-pub(super) const PRELUDE: &str = r#"
-AT=$REGISTRY
-IMAGE=hello:1.0.0
-FILE=app
-ORIGIN=$REGISTRY
-ABSENT=sha256:b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9
-# A file of the page.
-file() { sed "s/HOST:PORT/$AT/g" "page/$1"; }
-# Waits until the registry serves what has been put into its folder, and no longer what has been taken out.
-served() { until curl -sf --noproxy '*' "http://$1" >/dev/null; do sleep 0.1; done; }
-# What follows, on a machine whose only neighbor cannot be reached.
-alone() {
-    unshare --net sh -c 'ip link set lo up; ip route add unreachable 192.0.2.1; exec "$@"' sh "$@"
-}
-# Leaves the registry at $EXHAUSTED one descriptor for a connection, and none for a file.
-exhaust() { prlimit --pid "$EXHAUSTED_PID" --nofile="$1:"; }
-# The first descriptor that it does not use.
-free() {
-    number=0
-    while [ -e "/proc/$EXHAUSTED_PID/fd/$number" ]; do number=$((number + 1)); done
-    echo $number
-}
-"#;
-
 /// A client.
 pub(super) struct Client {
     /// As the page calls it.
@@ -54,7 +8,74 @@ pub(super) struct Client {
     pub(super) forget: &'static str,
     /// Lines that write the SHA-256 of each layer that it has.
     pub(super) sums: &'static str,
-    pub(super) cases: &'static [Case],
+    /// Its cases, with a blank line between.
+    text: &'static str,
+}
+
+pub(super) const DOCKER: Client = Client {
+    name: "docker",
+    forget: "docker images -aq | xargs -r docker image rm -f",
+    sums: "docker images -q | xargs docker save | tar -x --wildcards '*/layer.tar' --to-command=sha256sum",
+    text: include_str!("docker.txt"),
+};
+
+pub(super) const CTR: Client = Client {
+    name: "ctr",
+    forget: "ctr images ls -q | xargs -r ctr images rm --sync; ctr content ls -q | xargs -r ctr content rm",
+    sums: "for digest in $(ctr content ls -q); do ctr content get $digest | sha256sum; done",
+    text: include_str!("ctr.txt"),
+};
+
+pub(super) const PODMAN: Client = Client {
+    name: "podman",
+    forget: "podman rmi -af",
+    sums: "podman save $(podman images -q) | tar -x --wildcards '*.tar' --to-command=sha256sum",
+    text: include_str!("podman.txt"),
+};
+
+pub(super) const BUILDAH: Client = Client {
+    name: "buildah",
+    forget: "buildah rmi -af; rm -f saved.tar",
+    sums: "buildah push -q $(buildah images -q) docker-archive:saved.tar; \
+           tar -xf saved.tar --wildcards '*.tar' --to-command=sha256sum",
+    text: include_str!("buildah.txt"),
+};
+
+pub(super) const SKOPEO: Client = Client {
+    name: "skopeo",
+    forget: "rm -rf image",
+    sums: "sha256sum image/*",
+    text: include_str!("skopeo.txt"),
+};
+
+pub(super) const CRANE: Client = Client {
+    name: "crane",
+    forget: "rm -f image.tar",
+    sums: "tar -xf image.tar --wildcards '*.tar.gz' --to-command=sha256sum",
+    text: include_str!("crane.txt"),
+};
+
+pub(super) const ORAS: Client = Client {
+    name: "oras",
+    forget: "rm -rf image",
+    sums: "sha256sum image/blobs/sha256/*",
+    text: include_str!("oras.txt"),
+};
+
+pub(super) const REGCTL: Client = Client {
+    name: "regctl",
+    forget: "rm -rf image .regctl",
+    sums: "sha256sum image/blobs/sha256/*",
+    text: include_str!("regctl.txt"),
+};
+
+/// All clients.
+pub(super) const ALL: &[Client] = &[DOCKER, CTR, PODMAN, BUILDAH, SKOPEO, CRANE, ORAS, REGCTL];
+
+impl Client {
+    pub(super) fn cases(&self) -> impl Iterator<Item = Case> {
+        self.text.trim_end().split("\n\n").map(Case::read)
+    }
 }
 
 /// One pull that fails.
@@ -62,26 +83,36 @@ pub(super) struct Case {
     /// What the client says then, as it stands on the page.
     pub(super) words: &'static str,
     /// Lines that fail so.
-    pub(super) fails: &'static str,
-    /// What the page says to do, after which the client can pull. Lines that begin with a blank are the test's own.
-    /// `None` where all advice is to go and look.
-    pub(super) advice: Option<&'static str>,
+    pub(super) fails: Vec<&'static str>,
+    /// What to do, after which the client can pull; none where all advice is to go and look.
+    pub(super) then: Vec<Line>,
+}
+
+/// A line of what to do.
+#[derive(Clone, Copy)]
+pub(super) enum Line {
+    /// What the page says.
+    Page(&'static str),
+    /// What the test does for it.
+    Own(&'static str),
 }
 
 impl Case {
-    const fn new(words: &'static str, fails: &'static str, advice: &'static str) -> Self {
+    /// `# words`, lines that fail, and then `> ` before the page's lines and `+ ` before the test's own.
+    fn read(text: &'static str) -> Self {
+        let mut lines = text.lines();
+        let words = lines.next().and_then(|line| line.strip_prefix("# "));
+        let (then, fails) =
+            lines.partition(|line| line.starts_with("> ") || line.starts_with("+ "));
+        let then: Vec<&str> = then;
+        let line = |line: &'static str| match line.split_at(2) {
+            ("> ", line) => Line::Page(line),
+            (_, line) => Line::Own(line),
+        };
         Self {
-            words,
+            words: words.expect("a case begins with its words"),
             fails,
-            advice: Some(advice),
-        }
-    }
-
-    const fn without_advice(words: &'static str, fails: &'static str) -> Self {
-        Self {
-            words,
-            fails,
-            advice: None,
+            then: then.into_iter().map(line).collect(),
         }
     }
 }

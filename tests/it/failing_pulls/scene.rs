@@ -19,6 +19,11 @@ const LIMIT: Duration = Duration::from_secs(15);
 /// Longer than a label of a host's name may be: such a name is known to nobody, and nobody is asked.
 const NO_HOST: &str = "registry-that-is-known-by-a-name-which-is-too-long-for-any-label-of-it.test";
 
+/// The image whose layers are not what they claim.
+const DAMAGED: &str = "damaged:1.0.0";
+/// The last layer in `zstd.tar`, uncompressed.
+const ZSTD_LAYER: &str = "898d9d81fe2f009383b236582c2c7c5fe7a4c4c95aa5ec1a7749155cbfd07e88";
+
 /// nginx with TLS before a registry, with a certificate that nobody has signed.
 const NGINX: &str = r"
     daemon off;
@@ -65,6 +70,9 @@ impl Scene {
         fs::copy(examples().join("hello.tar"), shelf.join("hello.tar")).expect("a copy");
         fs::write(shelf.join("plus.tar"), sample.named("plus:1.0.0+oci")).expect("an archive");
         fs::write(shelf.join("damaged.tar"), sample.damaged()).expect("an archive");
+        let whole = home.join("whole");
+        fs::create_dir(&whole).expect("a folder");
+        fs::write(whole.join("damaged.tar"), sample.named(DAMAGED)).expect("an archive");
         let zstd = "buildx0.29-oci-zstd.tar";
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
         fs::copy(data.join(zstd), shelf.join("zstd.tar")).expect("a copy");
@@ -101,6 +109,7 @@ impl Scene {
             ("OTHER_SERVICE", format!("127.0.0.1:{}", self.banner.port())),
             ("FAR_SERVICE", format!("0.0.0.0:{}", self.banner.port())),
             ("CUTTING", format!("127.0.0.1:{}", self.cutting.port())),
+            ("LAYER", format!("sha256:{}", self.layers[0])),
             // The port of a service that no machine has had for decades.
             ("NOBODY", "127.0.0.1:1".to_owned()),
             ("NO_HOST", format!("{NO_HOST}:8080")),
@@ -145,16 +154,17 @@ impl Sample {
             }
         }
         // Its other members are JSON.
-        let layers = (members.iter())
+        let mut layers: Vec<String> = (members.iter())
             .filter(|(_, bytes)| !bytes.starts_with(b"{"))
             .map(|(_, bytes)| digest_of(bytes).replace("sha256:", ""))
             .collect();
+        layers.push(ZSTD_LAYER.to_owned());
         Self { members, layers }
     }
 
     /// The same images under another name.
     fn named(&self, name: &str) -> Vec<u8> {
-        self.archive(|_, bytes| {
+        self.archive(|bytes| {
             let text = String::from_utf8(bytes.to_vec()).ok();
             let text = text.filter(|text| text.contains("hello:1.0.0"));
             Some(text.map_or(bytes.to_vec(), |text| {
@@ -165,7 +175,7 @@ impl Sample {
 
     /// The same with one wrong byte in each layer.
     fn damaged(&self) -> Vec<u8> {
-        let mut damaged = self.named("damaged:1.0.0");
+        let mut damaged = self.named(DAMAGED);
         for (_, layer) in self
             .members
             .iter()
@@ -179,13 +189,13 @@ impl Sample {
     }
 
     fn without_layers(&self) -> Vec<u8> {
-        self.archive(|_, bytes| bytes.starts_with(b"{").then(|| bytes.to_vec()))
+        self.archive(|bytes| bytes.starts_with(b"{").then(|| bytes.to_vec()))
     }
 
-    fn archive(&self, change: impl Fn(&str, &[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
+    fn archive(&self, change: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
         let mut archive = crate::fixture::Tar::new();
         for (name, bytes) in &self.members {
-            if let Some(bytes) = change(name, bytes) {
+            if let Some(bytes) = change(bytes) {
                 archive.file(name, &bytes);
             }
         }
