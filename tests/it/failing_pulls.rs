@@ -12,14 +12,18 @@ use cases::{BUILDAH, CRANE, CTR, Case, Client, DOCKER, Line, ORAS, PODMAN, REGCT
 use page::Page;
 use scene::Scene;
 
+use crate::conformance::examples;
 use crate::daemons::{self, CONTAINERD, Home, able};
 use crate::needs::{Finished, needs, run};
+use crate::server::Server;
 
 /// How long the lines of one case may take: some clients try again and again.
 const LIMIT: Duration = Duration::from_secs(90);
 /// What the servers need that clients are pointed at.
 const SERVERS: &[&str] = &["nginx", "openssl", "curl", "prlimit", "unshare", "ip"];
 
+/// A digest that nothing here has.
+const ABSENT: &str = "sha256:b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9";
 /// What all lines that are run begin with.
 const PRELUDE: &str = include_str!("failing_pulls/prelude.sh");
 
@@ -177,6 +181,29 @@ fn the_page_has_the_words_of_all_cases_and_no_others() {
         unproved.is_empty() && untold.is_empty(),
         "without a case: {unproved:?}\nnot on the page: {untold:?}"
     );
+}
+
+/// Most clients pass on what the registry says of what it has not: the way to what it has.
+#[test]
+fn the_registry_says_what_to_do() {
+    let server = Server::serving(&examples());
+    for (path, told) in [
+        (
+            "/v2/hello/manifests/9",
+            "`hello` has no tag `9` here; /v2/hello/tags/list has those that it has",
+        ),
+        (
+            &format!("/v2/hello/manifests/{ABSENT}"),
+            &format!(
+                "`hello` has no image `{ABSENT}` here; after `docker save` an image may have another digest: \
+                 ask for its tag"
+            ),
+        ),
+    ] {
+        let error = &server.get(path).json()["errors"][0];
+        assert_eq!(error["code"], "MANIFEST_UNKNOWN");
+        assert_eq!(error["message"], told);
+    }
 }
 
 #[test]

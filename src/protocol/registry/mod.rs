@@ -86,9 +86,7 @@ impl Request {
     fn gone(&self) -> Failure {
         match self.route.as_ref().map(|route| &route.endpoint) {
             Ok(Endpoint::Blob { reference, .. }) => Failure::BlobUnknown(reference.to_string()),
-            Ok(Endpoint::Manifest { reference, .. }) => {
-                Failure::ManifestUnknown(reference.to_string())
-            }
+            Ok(Endpoint::Manifest { name, reference }) => reference.unknown_in(name),
             // Everything else is answered from memory.
             _ => Failure::NoEndpoint,
         }
@@ -128,7 +126,7 @@ impl Request {
                 Ok(respond::tags(find(name)?, name, page, ns.as_ref()))
             }
             Endpoint::Manifest { name, reference } => {
-                respond::manifest(find(name)?, reference, &self.conditions, is_head)
+                respond::manifest(find(name)?, name, reference, &self.conditions, is_head)
             }
             Endpoint::Blob { name, reference } => {
                 respond::blob(find(name)?, reference, &self.conditions, is_head)

@@ -50,6 +50,6 @@ impl Page {
 }
 
 fn last_code(text: &str) -> &str {
-    let paths = text.split('`').filter(|part| part.starts_with('/'));
-    paths.last().expect("the path of a file")
+    let mut paths = text.split('`').filter(|part| part.starts_with('/'));
+    paths.next_back().expect("the path of a file")
 }

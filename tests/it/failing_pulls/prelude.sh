@@ -13,7 +13,14 @@ file() { sed "s/HOST:PORT/$AT/g" "page/$1"; }
 ask() { curl --silent --fail --noproxy '*' "$@"; }
 
 # Waits until it answers, which it does as soon as it has noticed what was put into its folder.
-served() { until ask "http://$1" >/dev/null; do sleep 0.1; done; }
+served() {
+    for attempt in $(seq 200); do
+        ask "http://$1" >/dev/null && return
+        sleep 0.1
+    done
+    echo "$1 is not served after $attempt attempts"
+    return 1
+}
 
 # The digest of what a tag stands for, as `curl -I` shows it.
 digest() { ask --head "http://$AT/v2/$1/manifests/$2" | tr -d '\r' | sed -n 's/^docker-content-digest: //p'; }
