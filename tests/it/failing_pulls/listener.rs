@@ -114,7 +114,9 @@ pub(super) fn refuse(stream: &mut TcpStream) -> io::Result<()> {
 }
 
 fn error(code: &str, message: &str) -> String {
-    format!(r#"{{"errors":[{{"code":"{code}","message":"{message}"}}]}}"#)
+    // With a detail docker says more.
+    let detail = r#"[{"Type":"repository","Name":"private","Action":"pull"}]"#;
+    format!(r#"{{"errors":[{{"code":"{code}","message":"{message}","detail":{detail}}}]}}"#)
 }
 
 /// What `registry` answers, but layers without their end.
