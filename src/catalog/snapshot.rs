@@ -251,7 +251,7 @@ impl<'s> View<'s> {
         sizes.into_iter().flatten().fold(0, u64::saturating_add)
     }
 
-    fn made(&self, digest: &Digest) -> Option<&'s Coalesced> {
+    pub(super) fn made(&self, digest: &Digest) -> Option<&'s Coalesced> {
         let mut made = self.repository().made.iter();
         made.find(|made| made.image.root == *digest)
     }
@@ -300,7 +300,7 @@ impl<'s> View<'s> {
     /// The copies of `digest` that are as long as the images of this repository say, the most trusted ones first: those
     /// of archives that put images here, those of archives that complete these, those of archives whose images hold it,
     /// and then what merely lies somewhere under its name. `None` if no image here reaches it.
-    fn copies(&self, digest: &Digest) -> Option<(Vec<Copy>, u64)> {
+    pub(super) fn copies(&self, digest: &Digest) -> Option<(Vec<Copy>, u64)> {
         let mut givers = self.givers(digest);
         givers.sort_by_key(|(holding, position)| {
             let lacks = holding.archive.found.lacking_at(*position).is_some();

@@ -9,13 +9,13 @@ mod buffers;
 pub mod listen;
 mod stall;
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::Authority;
-use http::{Request, Response, StatusCode, header, request};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -166,7 +166,7 @@ where
         let response = if names_one_host(&head) {
             (self.handle)(head, Arc::clone(&exchange)).await
         } else {
-            bad_request()
+            bad_request(&head.method)
         };
         let (head, content) = response.into_parts();
         exchange.answered(
@@ -182,19 +182,41 @@ where
 /// a proxy before us might take another one of several.
 fn names_one_host(head: &request::Parts) -> bool {
     let mut hosts = head.headers.get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next()) {
+    let is_told = match (hosts.next(), hosts.next()) {
         (None, _) => head.version < http::Version::HTTP_11,
-        (Some(host), None) => host.is_empty() || Authority::try_from(host.as_bytes()).is_ok(),
+        (Some(host), None) => {
+            host.is_empty() || Authority::try_from(host.as_bytes()).is_ok_and(|host| is_host(&host))
+        }
         (Some(_), Some(_)) => false,
-    }
+    };
+    is_told && head.uri.authority().is_none_or(is_host)
 }
 
-fn bad_request() -> Response<Opened> {
+/// Whether an authority is a host and at most a port: elsewhere it may tell a user, and http reads it leniently.
+fn is_host(authority: &Authority) -> bool {
+    let host = authority.host();
+    let is_name = host
+        .strip_prefix('[')
+        .is_none_or(|address| address.trim_end_matches(']').parse::<Ipv6Addr>().is_ok());
+    let is_port = |digits: &str| digits.bytes().all(|digit| digit.is_ascii_digit());
+    let rest = authority.as_str().strip_prefix(host);
+    is_name
+        && rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+}
+
+/// The answer to a request that names no host; HEAD is told of the text, and gets none.
+fn bad_request(method: &Method) -> Response<Opened> {
     let text = Bytes::from_static(b"a request needs one valid Host header\n");
-    let mut response = Response::new(Opened {
-        parts: vec![Part::Memory(text)],
-    });
+    let length = HeaderValue::from(text.len());
+    let parts = match *method {
+        Method::HEAD => Vec::new(),
+        _ => vec![Part::Memory(text)],
+    };
+    let mut response = Response::new(Opened { parts });
     *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, length);
     response
 }
 

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::needs::{needs, run, skip, wait};
+use crate::systems::System;
 
 /// The programs of containerd.
 pub(crate) const CONTAINERD: &[&str] = &["containerd", "ctr"];
@@ -88,18 +89,32 @@ const SETTINGS: &[(&str, &str)] = &[
 ];
 
 /// The folder in which one test lives, and the environment of all that it runs.
-pub(crate) struct Home(TempDir);
+pub(crate) struct Home {
+    folder: TempDir,
+    /// The system whose programs are run, if it is not this machine's.
+    system: Option<System>,
+}
 
 impl Home {
     /// A folder with the settings in it. Its path is short: those of sockets have a limit of 108
     /// bytes.
     pub(crate) fn new() -> Self {
+        Self::of(|_| None)
+    }
+
+    /// The same for the programs of the system in `root`.
+    pub(crate) fn within(root: &Path) -> Self {
+        Self::of(|home| Some(System::enter(root, home)))
+    }
+
+    fn of(system: impl FnOnce(&Path) -> Option<System>) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("po")
             .rand_bytes(4)
             .tempdir_in("/tmp")
             .expect("a folder");
-        let home = Self(folder);
+        let system = system(folder.path());
+        let home = Self { folder, system };
         for (name, text) in SETTINGS {
             let text = text.replace("$HOME", home.path().to_str().expect("an ASCII path"));
             fs::write(home.join(name), text).expect("settings");
@@ -108,7 +123,7 @@ impl Home {
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.0.path()
+        self.folder.path()
     }
 
     pub(crate) fn join(&self, name: &str) -> PathBuf {
@@ -128,7 +143,10 @@ impl Home {
         // A docker of another version in /usr/local must not stand in for that of the daemon.
         let mut path = OsString::from("/usr/bin:");
         path.push(env::var_os("PATH").unwrap_or_default());
-        let mut command = Command::new(program);
+        let mut command = match &self.system {
+            None => Command::new(program),
+            Some(system) => system.command(program, self.path()),
+        };
         command
             .current_dir(self.path())
             .env_clear()
@@ -149,14 +167,21 @@ impl Home {
     ///
     /// If it fails.
     pub(crate) fn sh(&self, line: &str) -> String {
-        let finished = run(self.command("sh").args(["-c", line]), LIMIT);
+        let finished = run(&mut self.shell(line), LIMIT);
         assert!(finished.success, "{line}\n{}", finished.said());
         finished.stdout.trim_end().to_owned()
     }
 
+    /// What a person would type, as a command that is not yet run.
+    pub(crate) fn shell(&self, line: &str) -> Command {
+        let mut command = self.command("sh");
+        command.args(["-c", line]);
+        command
+    }
+
     /// Whether what a person would type succeeds.
     fn works(&self, line: &str) -> bool {
-        run(self.command("sh").args(["-c", line]), LIMIT).success
+        run(&mut self.shell(line), LIMIT).success
     }
 
     pub(crate) fn containerd(&self) -> Daemon {

@@ -3,9 +3,9 @@
 use std::env;
 use std::fs;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Several tests may write sections of one page.
+/// Several tests make parts of one page.
 static PAGES: Mutex<()> = Mutex::new(());
 
 /// Compares the file at `path`, seen from the repository, with what is made.
@@ -30,14 +30,52 @@ pub(crate) fn check(path: &str, made: &[u8], test: &str) {
 /// As [`check`], for a page whose text is written by hand and whose `sections` are made. Each stands between the
 /// marks of its name.
 pub(crate) fn check_page(path: &str, sections: &[(&str, String)], test: &str) {
+    let _only = alone();
+    check_sections(path, sections, test);
+}
+
+/// As [`check_page`], for a section of which several tests make a part each: `change` makes what it is of what it was.
+pub(crate) fn check_section(
+    path: &str,
+    name: &str,
+    change: impl FnOnce(&str) -> String,
+    test: &str,
+) {
+    let _only = alone();
+    let made = change(&read_section(path, name));
+    check_sections(path, &[(name, made)], test);
+}
+
+/// A test that failed with it in its hand has left the page whole.
+fn alone() -> MutexGuard<'static, ()> {
+    PAGES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn check_sections(path: &str, sections: &[(&str, String)], test: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    // A test that failed with it in its hand has left the page whole.
-    let _only = PAGES.lock().unwrap_or_else(PoisonError::into_inner);
     let page = fs::read_to_string(&file).expect("a page");
     let made = sections
         .iter()
         .fold(page, |page, (name, section)| put(&page, name, section));
     check(path, made.as_bytes(), test);
+}
+
+/// What stands between the marks of that name.
+pub(crate) fn section(path: &str, name: &str) -> String {
+    let _only = alone();
+    read_section(path, name)
+}
+
+fn read_section(path: &str, name: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let page = fs::read_to_string(file).expect("a page");
+    let (_, rest) = page
+        .split_once(&format!("<!-- {name} -->\n"))
+        .expect("the mark of its begin");
+    let (section, _) = rest
+        .split_once(&format!("<!-- /{name} -->"))
+        .expect("the mark of its end");
+    section.trim().to_owned()
 }
 
 /// The page with another section between the marks of that name.
