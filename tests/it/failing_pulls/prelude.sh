@@ -40,11 +40,12 @@ complete() {
     served "$AT/v2/hello/blobs/$LAYER"
 }
 
-# Puts the archive as it was before it was damaged into the folder.
+# Puts the archive as it was before it was damaged into the folder of a registry.
 repair() {
+    AT=$1
     IMAGE=damaged:1.0.0
-    cp whole/damaged.tar shelf/damaged.tar
-    sleep 0.5
+    cp whole/damaged.tar "$2/damaged.tar"
+    served "$AT/v2/damaged/blobs/$LAYER"
 }
 
 # Runs a command on a machine whose only neighbor cannot be reached.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -54,6 +54,8 @@ const NGINX: &str = r"
 pub(super) struct Scene {
     registry: Server,
     incomplete: Server,
+    damaged: Server,
+    unverified: Server,
     exhausted: Server,
     tls: Proxy,
     elsewhere: Listener,
@@ -69,22 +71,21 @@ impl Scene {
         fs::create_dir(&shelf).expect("a folder");
         fs::copy(examples().join("hello.tar"), shelf.join("hello.tar")).expect("a copy");
         fs::write(shelf.join("plus.tar"), sample.named("plus:1.0.0+oci")).expect("an archive");
-        fs::write(shelf.join("damaged.tar"), sample.damaged()).expect("an archive");
-        let whole = home.join("whole");
-        fs::create_dir(&whole).expect("a folder");
-        fs::write(whole.join("damaged.tar"), sample.named(DAMAGED)).expect("an archive");
         let zstd = "buildx0.29-oci-zstd.tar";
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
         fs::copy(data.join(zstd), shelf.join("zstd.tar")).expect("a copy");
-        let holes = home.join("holes");
-        fs::create_dir(&holes).expect("a folder");
-        fs::write(holes.join("hello.tar"), sample.without_layers()).expect("an archive");
+        let holes = folder(home, "holes", "hello.tar", &sample.without_layers());
+        let damaged = folder(home, "damaged", "damaged.tar", &sample.damaged());
+        let unverified = folder(home, "unverified", "damaged.tar", &sample.damaged());
+        folder(home, "whole", "damaged.tar", &sample.named(DAMAGED));
 
-        let registry = quick(&shelf);
+        let registry = quick(&shelf, "on-demand");
         let address = registry.addr();
         Self {
             tls: Proxy::start(home, registry.authority()),
-            incomplete: quick(&holes),
+            incomplete: quick(&holes, "on-demand"),
+            damaged: quick(&damaged, "on-demand"),
+            unverified: quick(&unverified, "off"),
             exhausted: Server::serving(&examples()),
             elsewhere: Listener::start(listener::refuse),
             banner: Listener::start(listener::greet),
@@ -103,6 +104,8 @@ impl Scene {
             ("FAR", format!("0.0.0.0:{}", self.registry.port())),
             ("TLS", format!("0.0.0.0:{}", self.tls.port)),
             ("INCOMPLETE", self.incomplete.authority().to_owned()),
+            ("DAMAGED", self.damaged.authority().to_owned()),
+            ("UNVERIFIED", self.unverified.authority().to_owned()),
             ("EXHAUSTED", self.exhausted.authority().to_owned()),
             ("EXHAUSTED_PID", self.exhausted.pid().to_string()),
             ("ELSEWHERE", format!("127.0.0.1:{}", self.elsewhere.port())),
@@ -125,12 +128,20 @@ impl Scene {
     }
 }
 
-/// A registry that notices a new archive at once.
-fn quick(folder: &Path) -> Server {
+/// A new folder with one archive.
+fn folder(home: &Home, name: &str, archive: &str, bytes: &[u8]) -> PathBuf {
+    let folder = home.join(name);
+    fs::create_dir(&folder).expect("a folder");
+    fs::write(folder.join(archive), bytes).expect("an archive");
+    folder
+}
+
+/// A registry that notices a new archive at once, and hashes layers when `verify` says.
+fn quick(folder: &Path, verify: &str) -> Server {
     Setup::new()
         .arg("--packages")
         .arg(folder)
-        .args(["--refresh", "100ms"])
+        .args(["--refresh", "100ms", "--verify", verify])
         .start()
 }
 
