@@ -24,6 +24,8 @@ pub(super) enum Failure {
     ManifestUnknown { name: String, digest: String },
     /// The repository has no such blob.
     BlobUnknown(String),
+    /// The bytes that the repository has for the blob are not those that its digest names.
+    BlobDamaged(String),
     /// The text is no digest.
     DigestInvalid(String),
     /// The page asked for is no number.
@@ -47,7 +49,7 @@ impl Failure {
             Self::TagUnknown { .. } | Self::ManifestUnknown { .. } => {
                 (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN")
             }
-            Self::BlobUnknown(_) => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
+            Self::BlobUnknown(_) | Self::BlobDamaged(_) => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
             Self::DigestInvalid(_) => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
             Self::PageInvalid(_) => (StatusCode::BAD_REQUEST, "UNSUPPORTED"),
             Self::Unsupported => (StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
@@ -66,6 +68,7 @@ impl Failure {
             // Whoever pins a digest has it from a registry, and is not told by any client why it is not here.
             Self::ManifestUnknown { name, digest } => format!("`{name}` has no image `{digest}` here; after `docker save` an image may have another digest: ask for its tag"),
             Self::BlobUnknown(digest) => format!("there is no blob `{digest}` in this repository"),
+            Self::BlobDamaged(digest) => format!("the archive with the blob `{digest}` is damaged; the server's log names it"),
             Self::DigestInvalid(text) => format!("`{text}` is no digest"),
             Self::PageInvalid(n) => format!("`n` must be a number, not `{n}`"),
             Self::Unsupported => "this registry is read-only".to_owned(),

@@ -77,14 +77,17 @@ impl Request {
     /// The answer when the content could not be opened.
     pub(super) fn failed(&self, error: OpenError) -> Reply {
         self.complete(match error {
-            OpenError::Gone | OpenError::Damaged => self.gone().reply(),
+            OpenError::Gone | OpenError::Damaged => self.lost(error).reply(),
             error => super::unavailable(&format!("{error}; try again")),
         })
     }
 
-    /// What no archive holds any more.
-    fn gone(&self) -> Failure {
+    /// What no archive holds any more, or none whole.
+    fn lost(&self, error: OpenError) -> Failure {
         match self.route.as_ref().map(|route| &route.endpoint) {
+            Ok(Endpoint::Blob { reference, .. }) if error == OpenError::Damaged => {
+                Failure::BlobDamaged(reference.to_string())
+            }
             Ok(Endpoint::Blob { reference, .. }) => Failure::BlobUnknown(reference.to_string()),
             Ok(Endpoint::Manifest { name, reference }) => reference.unknown_in(name),
             // Everything else is answered from memory.
