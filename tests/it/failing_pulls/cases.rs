@@ -21,7 +21,9 @@ pub(super) const DOCKER: Client = Client {
 
 pub(super) const CTR: Client = Client {
     name: "ctr",
-    forget: "ctr images ls -q | xargs -r ctr images rm --sync; ctr content ls -q | xargs -r ctr content rm",
+    // The end of a lease has containerd drop what it began to fetch: else it would go on with the wrong bytes.
+    forget: "ctr images ls -q | xargs -r ctr images rm; ctr content ls -q | xargs -r ctr content rm; \
+             ctr leases rm --sync $(ctr leases create)",
     sums: "for digest in $(ctr content ls -q); do ctr content get $digest | sha256sum; done",
     text: include_str!("ctr.txt"),
 };
