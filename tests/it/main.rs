@@ -23,6 +23,7 @@ mod completing;
 mod conformance;
 mod contract;
 mod examples;
+mod failing_pulls;
 mod fresh;
 mod fuzz_finds;
 mod hybrids;

@@ -18,10 +18,14 @@ pub(super) enum Failure {
     NameUnknown(String),
     /// No host can be called so.
     NamespaceUnknown(String),
-    /// The repository has no such manifest: the tag or the digest.
-    ManifestUnknown(String),
+    /// The repository has no such tag.
+    TagUnknown { name: String, tag: String },
+    /// The repository has no such manifest.
+    ManifestUnknown { name: String, digest: String },
     /// The repository has no such blob.
     BlobUnknown(String),
+    /// The bytes that the repository has for the blob are not those that its digest names.
+    BlobDamaged(String),
     /// The text is no digest.
     DigestInvalid(String),
     /// The page asked for is no number.
@@ -42,8 +46,10 @@ impl Failure {
                 (StatusCode::NOT_FOUND, "NAME_UNKNOWN")
             }
             Self::NameInvalid(_) => (StatusCode::NOT_FOUND, "NAME_INVALID"),
-            Self::ManifestUnknown(_) => (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
-            Self::BlobUnknown(_) => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
+            Self::TagUnknown { .. } | Self::ManifestUnknown { .. } => {
+                (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN")
+            }
+            Self::BlobUnknown(_) | Self::BlobDamaged(_) => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
             Self::DigestInvalid(_) => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
             Self::PageInvalid(_) => (StatusCode::BAD_REQUEST, "UNSUPPORTED"),
             Self::Unsupported => (StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
@@ -58,8 +64,11 @@ impl Failure {
             Self::NameInvalid(name) => format!("`{name}` is no repository name"),
             Self::NameUnknown(name) => format!("there is no repository `{name}` here"),
             Self::NamespaceUnknown(ns) => format!("there is nothing of `{ns}` here"),
-            Self::ManifestUnknown(reference) => format!("there is no manifest `{reference}` in this repository"),
+            Self::TagUnknown { name, tag } => format!("`{name}` has no tag `{tag}` here; /v2/{name}/tags/list has those that it has"),
+            // Whoever pins a digest has it from a registry, and is not told by any client why it is not here.
+            Self::ManifestUnknown { name, digest } => format!("`{name}` has no image `{digest}` here; after `docker save` an image may have another digest: ask for its tag"),
             Self::BlobUnknown(digest) => format!("there is no blob `{digest}` in this repository"),
+            Self::BlobDamaged(digest) => format!("the archive with the blob `{digest}` is damaged; the server's log names it"),
             Self::DigestInvalid(text) => format!("`{text}` is no digest"),
             Self::PageInvalid(n) => format!("`n` must be a number, not `{n}`"),
             Self::Unsupported => "this registry is read-only".to_owned(),

@@ -77,18 +77,19 @@ impl Request {
     /// The answer when the content could not be opened.
     pub(super) fn failed(&self, error: OpenError) -> Reply {
         self.complete(match error {
-            OpenError::Gone | OpenError::Damaged => self.gone().reply(),
+            OpenError::Gone | OpenError::Damaged => self.lost(error).reply(),
             error => super::unavailable(&format!("{error}; try again")),
         })
     }
 
-    /// What no archive holds any more.
-    fn gone(&self) -> Failure {
+    /// What no archive holds any more, or none whole.
+    fn lost(&self, error: OpenError) -> Failure {
         match self.route.as_ref().map(|route| &route.endpoint) {
-            Ok(Endpoint::Blob { reference, .. }) => Failure::BlobUnknown(reference.to_string()),
-            Ok(Endpoint::Manifest { reference, .. }) => {
-                Failure::ManifestUnknown(reference.to_string())
+            Ok(Endpoint::Blob { reference, .. }) if error == OpenError::Damaged => {
+                Failure::BlobDamaged(reference.to_string())
             }
+            Ok(Endpoint::Blob { reference, .. }) => Failure::BlobUnknown(reference.to_string()),
+            Ok(Endpoint::Manifest { name, reference }) => reference.unknown_in(name),
             // Everything else is answered from memory.
             _ => Failure::NoEndpoint,
         }
@@ -128,7 +129,7 @@ impl Request {
                 Ok(respond::tags(find(name)?, name, page, ns.as_ref()))
             }
             Endpoint::Manifest { name, reference } => {
-                respond::manifest(find(name)?, reference, &self.conditions, is_head)
+                respond::manifest(find(name)?, name, reference, &self.conditions, is_head)
             }
             Endpoint::Blob { name, reference } => {
                 respond::blob(find(name)?, reference, &self.conditions, is_head)

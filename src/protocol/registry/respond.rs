@@ -94,11 +94,12 @@ pub(super) fn tags(view: View<'_>, name: &Name, page: &Page, ns: Option<&Host>) 
 /// `GET /v2/<name>/manifests/<tag-or-digest>`
 pub(super) fn manifest(
     view: View<'_>,
+    name: &Name,
     reference: &Reference,
     conditions: &Conditions,
     is_head: bool,
 ) -> Result<Reply, Failure> {
-    let unknown = || Failure::ManifestUnknown(reference.to_string());
+    let unknown = || reference.unknown_in(name);
     let (digest, caching) = match reference {
         Reference::Digest(digest) => (digest, IMMUTABLE),
         Reference::Tag(tag) => (view.resolve(tag).ok_or_else(unknown)?, SHORT),

@@ -58,14 +58,33 @@ pub(super) enum Reference {
 impl Reference {
     /// The full name of that content of a repository.
     pub(super) fn of(&self, name: &Name) -> String {
-        let is_digest = match self {
+        let separator = if self.is_digest() { '@' } else { ':' };
+        format!("{name}{separator}{self}")
+    }
+
+    /// What a request for it fails with where the repository has no such manifest.
+    pub(super) fn unknown_in(&self, name: &Name) -> Failure {
+        let (name, reference) = (name.to_string(), self.to_string());
+        if self.is_digest() {
+            Failure::ManifestUnknown {
+                name,
+                digest: reference,
+            }
+        } else {
+            Failure::TagUnknown {
+                name,
+                tag: reference,
+            }
+        }
+    }
+
+    fn is_digest(&self) -> bool {
+        match self {
             Self::Tag(_) => false,
             Self::Digest(_) => true,
             // Only digests have a colon.
             Self::Impossible(text) => text.contains(':'),
-        };
-        let separator = if is_digest { '@' } else { ':' };
-        format!("{name}{separator}{self}")
+        }
     }
 }
 
