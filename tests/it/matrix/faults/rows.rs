@@ -8,16 +8,16 @@ use super::scene::{Part, Scene, Site};
 use crate::proxy::{Fault, Harm, answer};
 
 /// How many bytes a layer has, if nothing else is said.
-const USUAL: usize = 4 << 20;
+const USUAL: usize = 2 << 20;
 /// More than what the system's buffers hold.
-const LARGE: usize = 32 << 20;
+const LARGE: usize = 16 << 20;
 
 /// How long something lasts.
 const A_WHILE: Duration = Duration::from_secs(3);
 /// Until then a client has what it fetches at the same time as a layer.
 const MEANWHILE: Duration = Duration::from_secs(1);
 /// How much of a layer is through when something happens: little, for the system's buffers take much of what follows.
-const SOME: u64 = 1 << 20;
+const SOME: u64 = 500_000;
 
 /// One row of the table.
 pub(super) struct Row {
@@ -103,8 +103,8 @@ fn cuts() -> Vec<Row> {
         ));
         rows.extend(places[..count].iter().map(|place| cut(name, part, *place)));
     }
-    rows.push(Row::new("layer: cut after each 1.5 MB", |scene| {
-        vec![Fault::get(&scene.path(Part::Layer), Harm::CutBody(1_500_000)).always()]
+    rows.push(Row::new("layer: cut after each 700 kB", |scene| {
+        vec![Fault::get(&scene.path(Part::Layer), Harm::CutBody(700_000)).always()]
     }));
     rows
 }
@@ -118,8 +118,8 @@ fn slowness() -> Vec<Row> {
         Row::new("layer: nothing comes for 3 s", |scene| {
             layer(scene, Harm::stall(SOME, A_WHILE))
         }),
-        Row::new("layer: 4 MB in a second", |scene| {
-            layer(scene, Harm::Rate(4_000_000))
+        Row::new("layer: 2 MB in a second", |scene| {
+            layer(scene, Harm::Rate(2_000_000))
         }),
     ]
 }
