@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 /// Turns a folder of container image archives into a registry that every container client can pull from.
 #[derive(Debug, Parser)]
@@ -30,11 +30,13 @@ pub enum Command {
     Serve(ServeArgs),
     /// List what would be served, and what is wrong
     List(ListArgs),
+    /// Read every byte, and say what is damaged or missing
+    Verify(VerifyArgs),
 }
 
-/// Where the archives are and what their names become.
+/// Where the archives are.
 #[derive(Debug, Args)]
-pub struct CatalogArgs {
+pub struct PackagesArgs {
     /// Folder with archives, or a single archive; can be given several times
     // The variable is read later: unlike clap's own, it must not be added to paths that were typed.
     #[arg(
@@ -48,6 +50,14 @@ pub struct CatalogArgs {
     /// The same as --packages PATH
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+}
+
+/// Where the archives are and what their names become.
+#[derive(Debug, Args)]
+pub struct CatalogArgs {
+    /// Where the archives are.
+    #[command(flatten)]
+    pub packages: PackagesArgs,
     /// Do not give repositories without a tag `latest` one
     #[arg(long, env = "PACKAGEORIGIN_NO_AUTO_LATEST", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub no_auto_latest: bool,
@@ -93,6 +103,26 @@ pub struct ServeArgs {
         default_value = "25s"
     )]
     pub drain: String,
+    /// When to hash layers, of which archives only claim what they are
+    #[arg(
+        long,
+        value_name = "WHEN",
+        env = "PACKAGEORIGIN_VERIFY",
+        hide_env_values = true,
+        default_value = "on-demand"
+    )]
+    pub verify: VerifyWhen,
+}
+
+/// When layers are hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum VerifyWhen {
+    /// While they are sent for the first time
+    OnDemand,
+    /// Also those that nobody has asked for, while nothing else is hashed
+    Background,
+    /// Never: clients do
+    Off,
 }
 
 /// How to list.
@@ -102,6 +132,27 @@ pub struct ListArgs {
     #[command(flatten)]
     pub catalog: CatalogArgs,
     /// Write JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to verify.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Where the archives are.
+    #[command(flatten)]
+    pub packages: PackagesArgs,
+    /// File with the images that must be there, one a line, as k3s, RKE2, Rancher and Talos publish them; can be given several
+    /// times
+    #[arg(long, value_name = "FILE")]
+    pub images: Vec<PathBuf>,
+    /// Only images for this platform, such as linux/arm64; can be given several times
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Vec<String>,
+    /// Take warnings for errors
+    #[arg(long)]
+    pub strict: bool,
+    /// Write JSON instead of text
     #[arg(long)]
     pub json: bool,
 }

@@ -4,7 +4,9 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cli::{CatalogArgs, ListArgs, ServeArgs};
+use crate::cli::{CatalogArgs, ListArgs, PackagesArgs, ServeArgs, VerifyArgs};
+
+pub use crate::cli::VerifyWhen;
 
 /// Where to look if nobody says where.
 const PACKAGES_VARIABLE: &str = "PACKAGEORIGIN_PACKAGES";
@@ -21,6 +23,11 @@ pub enum ConfigError {
     /// Started in the root of the file system without being told what to serve.
     #[error("nothing to serve was named, and all of `/` is not meant; use `--packages FOLDER`")]
     WholeSystem,
+    /// A platform that cannot be understood.
+    #[error(
+        "`--platform {0}`: expected OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT, such as linux/arm64"
+    )]
+    Platform(String),
     /// The current folder cannot be told.
     #[error("the current folder cannot be read; use `--packages FOLDER`")]
     CurrentFolder(#[source] std::io::Error),
@@ -63,6 +70,8 @@ pub struct Serve {
     pub refresh: Duration,
     /// How long transfers may go on after a signal to stop.
     pub drain: Duration,
+    /// When layers are hashed.
+    pub verify: VerifyWhen,
 }
 
 /// How to list.
@@ -70,6 +79,21 @@ pub struct Serve {
 pub struct List {
     /// What is listed.
     pub catalog: Catalog,
+    /// As JSON.
+    pub json: bool,
+}
+
+/// How to verify.
+#[derive(Debug)]
+pub struct Verify {
+    /// What is verified.
+    pub catalog: Catalog,
+    /// Lists of the images that must be there.
+    pub images: Vec<PathBuf>,
+    /// The platforms that matter, as they were typed; all of them if there is none.
+    pub platforms: Vec<String>,
+    /// Whether warnings count as errors.
+    pub strict: bool,
     /// As JSON.
     pub json: bool,
 }
@@ -89,26 +113,12 @@ impl Catalog {
     fn resolve(arguments: CatalogArgs) -> Result<Self, ConfigError> {
         let CatalogArgs {
             packages,
-            paths,
             no_auto_latest,
             strict_tags,
             strict,
         } = arguments;
-        let mut named: Vec<PathBuf> = packages.into_iter().chain(paths).collect();
-        if named.is_empty() {
-            named.extend(
-                env::var_os(PACKAGES_VARIABLE)
-                    .filter(|value| !value.is_empty())
-                    .map(PathBuf::from),
-            );
-        }
-        let packages = if named.is_empty() {
-            vec![current_folder()?]
-        } else {
-            existing(named)?
-        };
         Ok(Self {
-            packages,
+            packages: resolve_packages(packages)?,
             auto_latest: !no_auto_latest,
             strict_tags,
             strict,
@@ -124,6 +134,7 @@ impl Serve {
             listen,
             refresh,
             drain,
+            verify,
         } = arguments;
         Ok(Self {
             listen: listen
@@ -132,6 +143,7 @@ impl Serve {
                 .collect::<Result<_, _>>()?,
             refresh: duration("refresh", &refresh)?,
             drain: duration("drain", &drain)?,
+            verify,
             catalog: Catalog::resolve(catalog)?,
         })
     }
@@ -144,6 +156,47 @@ impl List {
             catalog: Catalog::resolve(arguments.catalog)?,
             json: arguments.json,
         })
+    }
+}
+
+impl Verify {
+    /// Resolves what was typed.
+    pub fn resolve(arguments: VerifyArgs) -> Result<Self, ConfigError> {
+        let VerifyArgs {
+            packages,
+            images,
+            platform,
+            strict,
+            json,
+        } = arguments;
+        let catalog = Catalog {
+            packages: resolve_packages(packages)?,
+            auto_latest: false,
+            strict_tags: false,
+            strict: false,
+        };
+        Ok(Self {
+            catalog,
+            images,
+            platforms: platform,
+            strict,
+            json,
+        })
+    }
+}
+
+/// What was typed, else what the environment says, else the current folder.
+fn resolve_packages(arguments: PackagesArgs) -> Result<Vec<PathBuf>, ConfigError> {
+    let PackagesArgs { packages, paths } = arguments;
+    let mut named: Vec<PathBuf> = packages.into_iter().chain(paths).collect();
+    if named.is_empty() {
+        let variable = env::var_os(PACKAGES_VARIABLE).filter(|value| !value.is_empty());
+        named.extend(variable.map(PathBuf::from));
+    }
+    if named.is_empty() {
+        Ok(vec![current_folder()?])
+    } else {
+        existing(named)
     }
 }
 
@@ -171,7 +224,9 @@ fn existing(named: Vec<PathBuf>) -> Result<Vec<PathBuf>, ConfigError> {
     }
     match packages.iter().find(|path| !path.exists()) {
         Some(missing) => Err(match missing.to_str() {
-            Some(command @ ("list" | "serve")) => ConfigError::LateCommand(command.to_owned()),
+            Some(command @ ("list" | "serve" | "verify")) => {
+                ConfigError::LateCommand(command.to_owned())
+            }
             _ => ConfigError::Missing(missing.clone()),
         }),
         None => Ok(packages),

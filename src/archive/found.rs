@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::names::ImageName;
 use super::pending::Unhashed;
 use super::writer::{Format, Writer};
-use crate::content::{Copy, Source};
+use crate::content::{Copy, Source, Verdict};
 use crate::digest::Digest;
 use crate::oci::media_type::Kind;
 use crate::oci::{MediaType, Platform};
@@ -89,8 +89,6 @@ pub struct PlatformImage {
     pub platform: Arc<Platform>,
     /// The manifest for it.
     pub digest: Digest,
-    /// Length in bytes of its configuration and layers.
-    pub size: u64,
 }
 
 /// A manifest or an index: what is needed to answer for it without its bytes.
@@ -130,6 +128,11 @@ impl Found {
     pub fn document(&self, digest: &Digest) -> Option<&Document> {
         let number = self.document_number(self.position(digest)?)?;
         Some(&self.documents[number])
+    }
+
+    /// Whether a manifest or an index that was read is at `position`.
+    pub fn is_document(&self, position: u32) -> bool {
+        self.document_number(position).is_some()
     }
 
     fn document_number(&self, position: u32) -> Option<usize> {
@@ -216,6 +219,16 @@ impl Found {
                 self.sources[source as usize].length(claim as usize)
             }
         }
+    }
+
+    /// What lies in the archive and was never hashed.
+    pub fn unverified(&self) -> impl Iterator<Item = Copy> {
+        let claims = |source: &Arc<Source>| {
+            let all = (0..source.count()).map(|claim| Copy::new(Arc::clone(source), claim));
+            all.filter(|copy| copy.verdict() == Verdict::Claimed)
+                .collect::<Vec<_>>()
+        };
+        self.sources.iter().flat_map(claims)
     }
 
     /// Every copy of what the archive holds at `position`.

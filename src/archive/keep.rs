@@ -242,11 +242,9 @@ fn platforms(graph: &Graph<'_>, root: &Digest) -> (Vec<PlatformImage>, Option<Ti
                 created = created.max(known.and_then(|known| known.created));
                 let platform = told.or(known.map(|known| &known.platform));
                 if let Some(platform) = platform.filter(|platform| platform.is_real()) {
-                    let sizes = node.references().map(|blob| blob.size);
                     images.push(PlatformImage {
                         platform: platform.shared(),
                         digest: digest.clone(),
-                        size: sizes.fold(0, u64::saturating_add),
                     });
                 }
             }

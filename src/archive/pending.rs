@@ -7,9 +7,6 @@ use super::members::Stored;
 use crate::content::{File, Identity, Location, OpenError};
 use crate::digest::{Algorithm, Digest};
 
-/// Read at once while hashing.
-const CHUNK: usize = 1 << 20;
-
 /// The digests of such layers, by their places: they hold as long as the files stay the same.
 #[derive(Clone, Debug, Default)]
 pub struct Learned(BTreeMap<Stored, Digest>);
@@ -57,22 +54,8 @@ impl Unhashed {
         if *file.identity() != self.identity {
             return Err(OpenError::Changed);
         }
-        let mut hasher = Algorithm::Sha256.hasher();
-        let mut buffer = vec![0; CHUNK];
         let Stored { offset, size, .. } = self.stored;
-        let end = offset + size;
-        let mut at = offset;
-        while at < end {
-            let wanted = usize::try_from(end - at).map_or(CHUNK, |rest| rest.min(CHUNK));
-            if file.read_at(&mut buffer[..wanted], at)? < wanted {
-                return Err(OpenError::Changed);
-            }
-            hasher.update(&buffer[..wanted]);
-            at += wanted as u64;
-        }
-        if !file.is_unchanged()? {
-            return Err(OpenError::Changed);
-        }
-        Ok(hasher.finish())
+        let digest = file.hash(offset..offset + size, Algorithm::Sha256, |_| ())?;
+        Ok(digest)
     }
 }

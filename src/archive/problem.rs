@@ -212,6 +212,14 @@ pub enum Fault {
         /// What the bytes hash to.
         found: Digest,
     },
+    /// A layer that is not what its digest says, found while it was sent.
+    #[error("the bytes at {offset} are not those of {digest}, and are not served")]
+    Corrupt {
+        /// What they should be.
+        digest: Digest,
+        /// Where they begin in the file.
+        offset: u64,
+    },
     /// A length that differs from the descriptor's.
     #[error("expected {expected} bytes, found {found}")]
     SizeMismatch {
@@ -401,9 +409,10 @@ impl Fault {
             Self::SparseMember => {
                 "pack the archive again without sparse files, as with `bsdtar --no-read-sparse`"
             }
-            Self::MissingMember(_) | Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => {
-                "copy the archive again, or save the image again"
-            }
+            Self::MissingMember(_)
+            | Self::DigestMismatch { .. }
+            | Self::SizeMismatch { .. }
+            | Self::Corrupt { .. } => "copy the archive again, or save the image again",
             Self::TooLarge { .. } | Self::TooMany { .. } | Self::TooDeep(_) => {
                 "this is no image that clients could pull; save it in another way"
             }

@@ -13,6 +13,7 @@ use super::repository::{self, Builder, ImageRef, Named, Repository};
 use super::snapshot::Snapshot;
 use super::{Archive, Options};
 use crate::archive::{Fault, Image, Problem, Repository as Key, Role};
+use crate::content::{Claim, Place};
 
 /// The snapshot of `archives`, which are sorted, with the `problems` that are already known, after `previous`.
 pub fn snapshot(
@@ -40,6 +41,7 @@ pub fn snapshot(
             .iter()
             .flat_map(|archive| incomplete(archive, &blobs)),
     );
+    problems.extend(archives.iter().flat_map(|archive| quarantined(archive)));
     let of_archives = archives.iter().flat_map(|archive| &archive.problems);
     let of_repositories = repositories
         .iter()
@@ -150,6 +152,25 @@ fn ambiguity(shadowed: &Shadowed, repositories: &[Arc<Repository>]) -> Option<Pr
     };
     let first = loser.images.first()?;
     Some(Problem::new(first.archive.path(), &fault))
+}
+
+/// Of one archive at most so many damaged blobs are told.
+const MAX_QUARANTINED: usize = 100;
+
+/// What lies in `archive` and is not what its digest names.
+fn quarantined(archive: &Archive) -> Vec<Problem> {
+    let sources = archive.found.sources.iter();
+    let problems = sources.flat_map(|source| {
+        source.quarantined().filter_map(|Claim { digest, place }| {
+            // All else is hashed before it is sent.
+            let Place::Extent { offset, .. } = place else {
+                return None;
+            };
+            let fault = Fault::Corrupt { digest, offset };
+            Some(Problem::new(source.location().path(), &fault))
+        })
+    });
+    problems.take(MAX_QUARANTINED).collect()
 }
 
 /// What images of `archive` reach and no archive at all holds.

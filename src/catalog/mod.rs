@@ -10,11 +10,13 @@
 mod archive;
 mod blobs;
 mod build;
+mod check;
 mod coalesce;
 mod names;
 mod repository;
 mod scan;
 mod snapshot;
+mod verify;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -25,12 +27,14 @@ use std::time::Instant;
 use arc_swap::ArcSwapOption;
 
 use crate::archive::{Candidate, Learned, Unhashed};
-use crate::content::Root;
+use crate::content::{Root, Verdict};
 
 pub use crate::archive::{Document, Image, Problem, Severity};
 pub use archive::Archive;
+pub use check::Flaw;
 pub use repository::Repository;
 pub use snapshot::{Manifest, Referring, Snapshot, View};
+pub use verify::{Verifier, hash_all};
 
 /// Archives are hashed together as long as no more bytes of them have to be.
 const LEARNED_AT_ONCE: u64 = 256 << 20;
@@ -171,6 +175,38 @@ impl Catalog {
             self.publish(state, archives, problems);
         }
         is_new
+    }
+
+    /// Publishes what is served anew, because something of it was quarantined.
+    pub fn tell_quarantined(&self) {
+        let state = self.state();
+        let (archives, problems) = (state.archives.clone(), state.scan_problems.clone());
+        self.publish(state, archives, problems);
+    }
+
+    /// Hashes with `verifier` what is served and was never hashed, one blob after the other, while nobody waits for it.
+    ///
+    /// Blocks on files, for as long as it takes to read all of them.
+    pub fn verify_all(&self, verifier: &Verifier) {
+        let mut after: Option<Arc<Archive>> = None;
+        // The snapshot is not held meanwhile: it may be replaced often before all is hashed.
+        while let Some(archive) = self.archive_after(after.as_deref()) {
+            for copy in archive.found.unverified() {
+                if verifier.verify_gently(&copy) == Some(Verdict::Quarantined) {
+                    self.tell_quarantined();
+                }
+            }
+            after = Some(archive);
+        }
+    }
+
+    fn archive_after(&self, archive: Option<&Archive>) -> Option<Arc<Archive>> {
+        let snapshot = self.snapshot()?;
+        let archives = snapshot.archives();
+        let next = archive.map_or(0, |archive| {
+            archives.partition_point(|other| other.order(archive).is_le())
+        });
+        archives.get(next).cloned()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -239,7 +239,19 @@ impl<'s> View<'s> {
             .map(|document| &document.media_type)
     }
 
-    fn made(&self, digest: &Digest) -> Option<&'s Coalesced> {
+    /// Length in bytes of what the manifest `digest` refers to, as it tells it: a configuration and layers.
+    pub fn size(&self, digest: &Digest) -> u64 {
+        let mut holdings = self.repository().holdings.iter();
+        let sizes = holdings.find_map(|holding| {
+            let found = &holding.archive.found;
+            let document = found.document(digest)?;
+            let references = found.references(document).iter();
+            Some(references.map(|position| found.size(*position)))
+        });
+        sizes.into_iter().flatten().fold(0, u64::saturating_add)
+    }
+
+    pub(super) fn made(&self, digest: &Digest) -> Option<&'s Coalesced> {
         let mut made = self.repository().made.iter();
         made.find(|made| made.image.root == *digest)
     }
@@ -288,7 +300,7 @@ impl<'s> View<'s> {
     /// The copies of `digest` that are as long as the images of this repository say, the most trusted ones first: those
     /// of archives that put images here, those of archives that complete these, those of archives whose images hold it,
     /// and then what merely lies somewhere under its name. `None` if no image here reaches it.
-    fn copies(&self, digest: &Digest) -> Option<(Vec<Copy>, u64)> {
+    pub(super) fn copies(&self, digest: &Digest) -> Option<(Vec<Copy>, u64)> {
         let mut givers = self.givers(digest);
         givers.sort_by_key(|(holding, position)| {
             let lacks = holding.archive.found.lacking_at(*position).is_some();

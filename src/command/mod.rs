@@ -3,6 +3,7 @@
 mod list;
 mod serve;
 mod text;
+mod verify;
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -41,13 +42,20 @@ pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(arguments) => config::Serve::resolve(arguments)
             .map_err(Failure::from)
-            .and_then(serve::run),
+            .and_then(serve::run)
+            .map(|()| true),
         Command::List(arguments) => config::List::resolve(arguments)
             .map_err(Failure::from)
-            .and_then(|config| list::run(&config)),
+            .and_then(|config| list::run(&config))
+            .map(|()| true),
+        Command::Verify(arguments) => config::Verify::resolve(arguments)
+            .map_err(Failure::from)
+            .and_then(|config| verify::run(&config)),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        // What was asked for was found wrong.
+        Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
             let code = failure.exit_code();
             say(&format!("error: {:#}", anyhow::Error::from(failure)));
@@ -89,6 +97,18 @@ fn check_readable(root: &Arc<Root>) -> io::Result<()> {
         root.path().read_dir().map(drop)
     } else {
         File::open(&Location::new(Arc::clone(root), Path::new(""))).map(drop)
+    }
+}
+
+/// A reader that has seen enough, such as `head`, is no failure.
+fn write(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
     }
 }
 

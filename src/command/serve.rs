@@ -1,12 +1,13 @@
 //! `packageorigin serve`: parse → answer → open → send, and the thread that keeps the catalog fresh.
 
+use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::net::ToSocketAddrs;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use http::{Response, request};
+use http::{Response, StatusCode, request};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,15 +15,20 @@ use tokio::sync::watch;
 
 use super::text::{count, size};
 use super::{Failure, catalog};
-use crate::catalog::{Catalog, Event, Problem, Severity, Snapshot};
-use crate::config::{self, Listen};
+use crate::catalog::{Catalog, Event, Problem, Severity, Snapshot, Verifier};
+use crate::config::{self, Listen, VerifyWhen};
 use crate::content::{Content, OpenError, Opened};
-use crate::observe::Log;
+use crate::observe::{Exchange, Log, Observer};
 use crate::protocol::{self, Operation, Reply};
 use crate::transport::{self, listen};
 
 /// How long a request waits for the first snapshot: half a shelf would be a wrong answer.
 const STARTING: Duration = Duration::from_secs(20);
+
+/// So many copies of a blob are tried, should they turn out to be wrong.
+const COPIES: usize = 4;
+/// So many of the names that clients did not get are said at the end.
+const MISSES_TOLD: usize = 20;
 
 /// Serves until a signal says to stop.
 pub(super) fn run(config: config::Serve) -> Result<(), Failure> {
@@ -51,6 +57,7 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
     };
     let (wake, woken) = mpsc::sync_channel(1);
     let waker = wake.clone();
+    let (publish, published_new) = mpsc::sync_channel(1);
     let listener = Box::new(move |event: &Event<'_>| {
         let Event::Published {
             snapshot,
@@ -62,17 +69,28 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
             // Whoever has been woken already need not be woken twice.
             let _ = waker.try_send(());
         }
+        // Nobody listens where nothing is hashed unasked.
+        let _ = publish.try_send(());
     });
     let catalog = Arc::new(catalog(&config.catalog, listener)?);
     log.say(&address_line(&config.listen, &address, listeners.len()));
     keep_fresh(&catalog, config.refresh, wake).map_err(Failure::Start)?;
+    let verifier = verifier(&catalog, config.verify).map_err(Failure::Start)?;
     keep_learning(&catalog, woken).map_err(Failure::Start)?;
-    let server = Server { catalog, published };
-    let handle = move |head| server.clone().handle(head);
+    if let (VerifyWhen::Background, Some(verifier)) = (config.verify, &verifier) {
+        keep_verifying(&catalog, verifier.clone(), published_new).map_err(Failure::Start)?;
+    }
+    let server = Server {
+        catalog,
+        published,
+        verifier,
+    };
+    let handle = move |head, exchange| server.clone().handle(head, exchange);
+    let observer = Observer::new(log.clone());
     let cut = transport::serve(
         listeners,
         handle,
-        log.clone(),
+        observer.clone(),
         stop,
         config.drain,
         descriptors,
@@ -85,7 +103,8 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
             config.drain
         ));
     }
-    drop(log);
+    tell_misses(&observer, &log);
+    drop((observer, log));
     writer.close();
     Ok(())
 }
@@ -114,10 +133,12 @@ struct Server {
     catalog: Arc<Catalog>,
     /// Becomes true with the first snapshot.
     published: watch::Receiver<bool>,
+    /// Hashes what is sent, if anything is to be hashed.
+    verifier: Option<Verifier>,
 }
 
 impl Server {
-    async fn handle(mut self, head: request::Parts) -> Response<Opened> {
+    async fn handle(mut self, head: request::Parts, exchange: Arc<Exchange>) -> Response<Opened> {
         let operation = protocol::parse(&head);
         if operation.needs_snapshot() {
             // Without a snapshot the answer says that there is none yet.
@@ -127,17 +148,41 @@ impl Server {
             )
             .await;
         }
-        let opened = match open(self.answer(&operation)).await {
-            Ok(response) => Ok(response),
-            // The file is not what was cataloged: look again, once.
-            Err(_) => {
-                self.refresh().await;
-                open(self.answer(&operation)).await
+        let mut opened = self.opened(&operation).await;
+        for _ in 1..COPIES {
+            // What turned out to be wrong is not opened again.
+            if opened.as_ref().err() == Some(&OpenError::Damaged) {
+                opened = self.opened(&operation).await;
             }
-        };
+        }
+        if opened.is_err() {
+            // The file is not what was cataloged: look again, once.
+            self.refresh().await;
+            opened = self.opened(&operation).await;
+        }
         let response =
             opened.unwrap_or_else(|error| in_memory(protocol::failed(&operation, error)));
-        without_body_for_head(response, &operation)
+        if response.status() == StatusCode::NOT_FOUND
+            && let Some(name) = operation.wanted()
+        {
+            exchange.missed(name);
+        }
+        response
+    }
+
+    /// The answer of this moment with all that is to be sent of it. A blob so short that all of it is held back is
+    /// waited for: a wrong one need not be cut off where another copy may be right.
+    async fn opened(&self, operation: &Operation) -> Result<Response<Opened>, OpenError> {
+        let (head, mut opened) = open(self.answer(operation)).await?.into_parts();
+        if operation.is_head() {
+            opened = Opened::default();
+        }
+        if let Some(verifier) = &self.verifier {
+            verifier.watch(&mut opened);
+            let ready = poll_fn(|context| opened.poll_ready(context)).await;
+            ready.map_err(|_| OpenError::Damaged)?;
+        }
+        Ok(Response::from_parts(head, opened))
     }
 
     /// The answer of this moment. It keeps the sources that it reads from, never the snapshot.
@@ -169,11 +214,17 @@ fn in_memory(reply: Reply) -> Response<Opened> {
     reply.map(|content: Content| content.open().unwrap_or_default())
 }
 
-fn without_body_for_head(response: Response<Opened>, operation: &Operation) -> Response<Opened> {
-    if operation.is_head() {
-        response.map(|_| Opened::default())
-    } else {
-        response
+/// Says at the end once more what clients wanted and did not get, the last first.
+fn tell_misses(observer: &Observer, log: &Log) {
+    let misses = observer.misses().latest();
+    for miss in misses.iter().take(MISSES_TOLD) {
+        log.say(&format!("Was not here: {miss}"));
+    }
+    if misses.len() > MISSES_TOLD {
+        log.say(&format!(
+            "Was not here: {} more names",
+            misses.len() - MISSES_TOLD
+        ));
     }
 }
 
@@ -197,7 +248,7 @@ fn keep_fresh(
     })
 }
 
-/// Hashes the layers that have to be hashed, whenever woken. It may take long, and a folder that changes must not wait
+/// Hashes the layers whose digest nothing tells, whenever woken. It may take long, and a folder that changes must not wait
 /// for it.
 fn keep_learning(catalog: &Arc<Catalog>, woken: mpsc::Receiver<()>) -> anyhow::Result<()> {
     let catalog = Arc::clone(catalog);
@@ -206,6 +257,33 @@ fn keep_learning(catalog: &Arc<Catalog>, woken: mpsc::Receiver<()>) -> anyhow::R
             catalog.learn();
         }
     })
+}
+
+/// Hashes all other layers, whenever woken.
+fn keep_verifying(
+    catalog: &Arc<Catalog>,
+    verifier: Verifier,
+    woken: mpsc::Receiver<()>,
+) -> anyhow::Result<()> {
+    let catalog = Arc::clone(catalog);
+    start_thread("background", move || {
+        for () in woken {
+            catalog.verify_all(&verifier);
+        }
+    })
+}
+
+/// The verifier of what is sent, if there is to be one.
+fn verifier(catalog: &Arc<Catalog>, verify: VerifyWhen) -> anyhow::Result<Option<Verifier>> {
+    if verify == VerifyWhen::Off {
+        return Ok(None);
+    }
+    let verifier = Verifier::default();
+    let catalog = Arc::clone(catalog);
+    verifier
+        .start(move || catalog.tell_quarantined())
+        .context("cannot start threads")?;
+    Ok(Some(verifier))
 }
 
 fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {

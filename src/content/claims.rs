@@ -2,10 +2,12 @@
 
 use std::cmp::Ordering;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 
-use super::source::{Claim, Kept, Place};
+use super::source::{Claim, Kept, Place, Verdict};
 use crate::digest::{Algorithm, Digest};
 
 /// Claims in the order of their digests: first those by SHA-256, then the others.
@@ -16,6 +18,8 @@ pub(super) struct Claims {
     wide: Box<[[u8; 64]]>,
     /// What is kept of documents, by the numbers of their claims: most files are never asked for one.
     kept: OnceLock<KeptDocuments>,
+    /// What was found out about the bytes, by the numbers of the claims; most files are never asked for.
+    verdicts: OnceLock<Box<[AtomicU8]>>,
     /// What lies in memory.
     memory: Box<[Bytes]>,
 }
@@ -31,6 +35,10 @@ struct Packed {
     /// With the kind in the two highest bits: files are shorter than that.
     length: u64,
 }
+
+const CLAIMED: u8 = 0;
+const VERIFIED: u8 = 1;
+const QUARANTINED: u8 = 2;
 
 const KIND: u64 = 3 << 62;
 const EXTENT: u64 = 0;
@@ -68,6 +76,7 @@ impl Claims {
             packed: packed.into(),
             wide: wide.into(),
             kept: OnceLock::new(),
+            verdicts: OnceLock::new(),
             memory: memory.into(),
         }
     }
@@ -131,8 +140,39 @@ impl Claims {
         bytes.cloned().unwrap_or_default()
     }
 
+    /// Whether `claim` is on bytes that are sent from where they lie.
+    pub(super) fn is_extent(&self, claim: usize) -> bool {
+        self.packed[claim].length & KIND == EXTENT
+    }
+
     pub(super) fn length(&self, claim: usize) -> u64 {
         self.packed[claim].length & !KIND
+    }
+
+    /// What was found out about the bytes that `claim` is on.
+    pub(super) fn verdict(&self, claim: usize) -> Verdict {
+        let verdicts = self.verdicts.get();
+        match verdicts.map(|verdicts| verdicts[claim].load(Relaxed)) {
+            Some(VERIFIED) => Verdict::Verified,
+            Some(QUARANTINED) => Verdict::Quarantined,
+            _ => Verdict::Claimed,
+        }
+    }
+
+    /// Notes what was found out. The first verdict stands.
+    pub(super) fn settle(&self, claim: usize, is_right: bool) {
+        let open = || self.packed.iter().map(|_| AtomicU8::new(CLAIMED)).collect();
+        let verdict = if is_right { VERIFIED } else { QUARANTINED };
+        let place = &self.verdicts.get_or_init(open)[claim];
+        let _ = place.compare_exchange(CLAIMED, verdict, Relaxed, Relaxed);
+    }
+
+    /// The claims whose bytes turned out to be others.
+    pub(super) fn quarantined(&self) -> impl Iterator<Item = usize> {
+        let verdicts = self.verdicts.get().map(|verdicts| &verdicts[..]);
+        let numbered = verdicts.unwrap_or_default().iter().enumerate();
+        numbered
+            .filter_map(|(claim, verdict)| (verdict.load(Relaxed) == QUARANTINED).then_some(claim))
     }
 
     /// What is kept of the document that `claim` is on, if anything is.

@@ -2,11 +2,17 @@
 
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{CWD, Mode, OFlags};
+
+use crate::digest::{Algorithm, Digest};
+
+/// Read at once while hashing.
+const PIECE: usize = 1 << 20;
 
 /// A folder, or a single file, that is served.
 ///
@@ -198,6 +204,36 @@ impl File {
             }
         }
         Ok(filled)
+    }
+
+    /// The digest of the bytes in `range`, by `algorithm`. Before each piece is read `pause` is called with
+    /// its length.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if the file ends before, or was written to meanwhile; else as the system tells them.
+    pub fn hash(
+        &self,
+        range: Range<u64>,
+        algorithm: Algorithm,
+        mut pause: impl FnMut(usize),
+    ) -> io::Result<Digest> {
+        let mut hasher = algorithm.hasher();
+        let longest = usize::try_from(range.end - range.start).map_or(PIECE, |all| all.min(PIECE));
+        let mut buffer = vec![0; longest];
+        let mut at = range.start;
+        while at < range.end {
+            let wanted = usize::try_from(range.end - at).map_or(longest, |rest| rest.min(longest));
+            pause(wanted);
+            if self.read_at(&mut buffer[..wanted], at)? < wanted {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            hasher.update(&buffer[..wanted]);
+            at += wanted as u64;
+        }
+        if !self.is_unchanged()? {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(hasher.finish())
     }
 
     /// Whether the content has not been written to since the file was opened.

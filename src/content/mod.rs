@@ -10,6 +10,7 @@ mod claims;
 mod file;
 mod open;
 mod source;
+mod ticket;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,7 +19,8 @@ use bytes::Bytes;
 
 pub use file::{File, Identity, Location, Root};
 pub use open::{Extent, OpenError, Opened, Part};
-pub use source::{Claim, Place, Source};
+pub use source::{Claim, Place, Source, Verdict};
+pub use ticket::Ticket;
 
 /// One place where a blob can be had.
 #[derive(Clone, Debug)]
@@ -36,6 +38,38 @@ impl Copy {
     /// What the source claims about these bytes.
     pub fn claim(&self) -> Claim {
         self.source.claim(self.claim)
+    }
+
+    /// The file that holds it, and the number of the claim there.
+    pub fn place(&self) -> (&Arc<Source>, usize) {
+        (&self.source, self.claim)
+    }
+
+    /// What was found out about the bytes.
+    pub fn verdict(&self) -> Verdict {
+        self.source.verdict(self.claim)
+    }
+
+    /// Hashes the bytes in `file`, or else in the file anew, and notes the verdict, which is given as well. Before each
+    /// piece is read `pause` is called with its length.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the file cannot be read or is not what it was: nothing is known then.
+    pub fn verify(
+        &self,
+        file: Option<Arc<File>>,
+        pause: impl FnMut(usize),
+    ) -> Result<Verdict, OpenError> {
+        let Claim { digest, place } = self.claim();
+        if let Place::Extent { offset, length } = place {
+            let file = match file {
+                Some(file) => file,
+                None => self.source.open()?,
+            };
+            let found = file.hash(offset..offset + length, digest.algorithm(), pause)?;
+            self.source.settle(self.claim, found == digest);
+        }
+        Ok(self.verdict())
     }
 
     /// Length in bytes.

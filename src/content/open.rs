@@ -3,10 +3,14 @@
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::{Claim, Content, Copy, File, Piece, Place, Source};
+use super::{Claim, Content, Copy, File, Piece, Place, Source, Ticket, Verdict};
+
+/// The end of bytes that nobody has hashed yet is held back until that has been done: this much at most.
+const HELD_BACK: u64 = 64 << 10;
 
 /// Why no copy of a blob could be opened.
 ///
@@ -49,6 +53,19 @@ pub struct Opened {
     pub parts: Vec<Part>,
 }
 
+impl Opened {
+    /// Whether the first bytes may be read, or all of the first blob is held back still.
+    ///
+    /// # Errors
+    /// `InvalidData` if it is not what its digest names.
+    pub fn poll_ready(&mut self, context: &Context<'_>) -> Poll<io::Result<()>> {
+        match self.parts.first_mut() {
+            Some(Part::Extent(extent)) => extent.poll_ready(context),
+            Some(Part::Memory(_)) | None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
 /// Some bytes that can be sent.
 #[derive(Debug)]
 pub enum Part {
@@ -78,6 +95,10 @@ impl Part {
 pub struct Extent {
     file: Arc<File>,
     range: Range<u64>,
+    /// What the bytes are of.
+    copy: Copy,
+    /// The verdict that the last of them wait for.
+    ticket: Option<Arc<Ticket>>,
 }
 
 impl Extent {
@@ -86,7 +107,52 @@ impl Extent {
         self.range.end - self.range.start
     }
 
-    /// Fills `buffer` with the next bytes, or with all that remain, and tells how many those were.
+    /// What the bytes are of.
+    pub fn copy(&self) -> &Copy {
+        &self.copy
+    }
+
+    /// The open file that they lie in.
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Whether these are all bytes of the blob, so that whoever gets them can take it for complete.
+    pub fn is_whole(&self) -> bool {
+        self.remaining() == self.copy.len()
+    }
+
+    /// Holds the last bytes back until `ticket` tells that they are right.
+    pub fn hold_back(&mut self, ticket: Arc<Ticket>) {
+        self.ticket = Some(ticket);
+    }
+
+    /// Whether the next bytes may be read, or are held back still.
+    ///
+    /// # Errors
+    /// `InvalidData` if the blob is not what its digest names: the bytes that are left never leave.
+    pub fn poll_ready(&mut self, context: &Context<'_>) -> Poll<io::Result<()>> {
+        if self.remaining() <= HELD_BACK
+            && let Some(ticket) = &self.ticket
+        {
+            if !ready!(ticket.poll(context)) {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
+            self.ticket = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// How many bytes may be read now.
+    fn released(&self) -> u64 {
+        match self.ticket {
+            Some(_) => self.remaining().saturating_sub(HELD_BACK),
+            None => self.remaining(),
+        }
+    }
+
+    /// Fills `buffer` with the next bytes, or with all that remain, and tells how many those were: none of those
+    /// that are held back.
     ///
     /// The last bytes are given out only if the file has not been written to meanwhile, so
     /// that whoever sends them never completes an answer out of two versions of a file.
@@ -94,7 +160,7 @@ impl Extent {
     /// # Errors
     /// `UnexpectedEof` if the file has shrunk or was written to; else as the system tells them.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wanted = usize::try_from(self.remaining()).unwrap_or(usize::MAX);
+        let wanted = usize::try_from(self.released()).unwrap_or(usize::MAX);
         let buffer = match buffer.get_mut(..wanted) {
             Some(rest) => rest,
             None => buffer,
@@ -143,10 +209,7 @@ impl Files {
         if let Some((_, file)) = opened {
             return Ok(Arc::clone(file));
         }
-        let file = Arc::new(File::open(source.location())?);
-        if file.identity() != source.identity() {
-            return Err(OpenError::Changed);
-        }
+        let file = source.open()?;
         self.0.push((Arc::clone(source), Arc::clone(&file)));
         Ok(file)
     }
@@ -159,6 +222,10 @@ impl Piece {
             Self::Blob { copies, range } => {
                 let mut worst = OpenError::Gone;
                 for copy in copies.iter() {
+                    if copy.verdict() == Verdict::Quarantined {
+                        worst = worst.max(OpenError::Damaged);
+                        continue;
+                    }
                     match copy.open(range, files) {
                         Ok(part) => return Ok(part),
                         Err(error) => worst = worst.max(error),
@@ -167,6 +234,20 @@ impl Piece {
                 Err(worst)
             }
         }
+    }
+}
+
+impl Source {
+    /// Opens the file.
+    ///
+    /// # Errors
+    /// [`OpenError::Changed`] if it is not the one that was cataloged; else as the system tells them.
+    pub(super) fn open(&self) -> Result<Arc<File>, OpenError> {
+        let file = File::open(self.location())?;
+        if file.identity() != self.identity() {
+            return Err(OpenError::Changed);
+        }
+        Ok(Arc::new(file))
     }
 }
 
@@ -198,6 +279,8 @@ impl Copy {
                 Ok(Part::Extent(Extent {
                     file: files.open(&self.source)?,
                     range: offset + range.start..offset + range.end,
+                    copy: self.clone(),
+                    ticket: None,
                 }))
             }
         }

@@ -16,7 +16,7 @@ static KEPT: AtomicUsize = AtomicUsize::new(0);
 
 /// One file as it was when it was read, and the blobs that lie in it.
 ///
-/// Immutable, but for the bytes of documents, which are kept once they were asked for.
+/// Immutable, but for the bytes of documents, which are kept once they were asked for, and for the verdicts on the claims.
 #[derive(Debug)]
 pub struct Source {
     location: Location,
@@ -74,6 +74,28 @@ impl Source {
         self.claims.find(digest)
     }
 
+    /// What was found out about the bytes that the claim of this number is on.
+    pub fn verdict(&self, number: usize) -> Verdict {
+        // All else was made here, or is hashed whenever it is read.
+        if self.claims.is_extent(number) {
+            self.claims.verdict(number)
+        } else {
+            Verdict::Verified
+        }
+    }
+
+    /// The claims that turned out to be wrong.
+    pub fn quarantined(&self) -> impl Iterator<Item = Claim> {
+        let numbers = self.claims.quarantined();
+        numbers.map(|number| self.claim(number))
+    }
+
+    /// Notes whether the bytes that the claim of this number is on are those that its digest names. The first verdict
+    /// stands, for as long as the source does.
+    pub(super) fn settle(&self, number: usize, is_right: bool) {
+        self.claims.settle(number, is_right);
+    }
+
     /// What is kept of the document that the claim of this number is on.
     pub(super) fn kept(&self, number: usize) -> Option<&Bytes> {
         self.claims.kept(number).map(|kept| &kept.0)
@@ -111,6 +133,17 @@ impl Claim {
     }
 }
 
+/// What is known of the bytes that a claim is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing: nobody has hashed them yet.
+    Claimed,
+    /// They are those that the digest names.
+    Verified,
+    /// They are others, and are not sent.
+    Quarantined,
+}
+
 /// Where the bytes of a blob are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -123,7 +156,7 @@ pub enum Place {
         /// How many there are.
         length: u64,
     },
-    /// In the file, sent on the claim.
+    /// In the file, and sent before all of it has been hashed, but for its end.
     Extent {
         /// Where they begin in the file.
         offset: u64,

@@ -1,25 +1,43 @@
-//! What happened: one [`Exchange`] record for each request in, one line of the log out.
+//! What happened: one [`Exchange`] record for each request in; a line of the log and the remembered [`Misses`] out.
 //!
 //! Writing the log never delays a transfer: lines wait in a bounded queue and are counted,
 //! not waited for, when whoever reads them does not keep up.
 
+mod log;
+mod misses;
+
 use std::fmt::Write as _;
-use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use jiff::Timestamp;
 
-/// How many lines may wait.
-const QUEUE: usize = 8192;
-/// How long lines are gathered before they are written.
-const GATHERING: Duration = Duration::from_millis(10);
-/// How long the end of the program waits for lines to be written.
-const CLOSING: Duration = Duration::from_secs(1);
+pub use log::{Log, Writer};
+pub use misses::{Miss, Misses};
+
+/// Who is told of all requests; clones tell the same.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    log: Log,
+    misses: Arc<Misses>,
+}
+
+impl Observer {
+    /// Lets `log` tell of each request.
+    pub fn new(log: Log) -> Self {
+        Self {
+            log,
+            misses: Arc::default(),
+        }
+    }
+
+    /// What was asked for and not found.
+    pub fn misses(&self) -> &Misses {
+        &self.misses
+    }
+}
 
 /// What a request is, known when its head has been read.
 #[derive(Debug)]
@@ -45,19 +63,22 @@ pub struct Exchange {
     /// Length of the body that was promised.
     promised: AtomicU64,
     sent: AtomicU64,
-    log: Log,
+    /// The name of what is not here.
+    missed: OnceLock<String>,
+    observer: Observer,
 }
 
 impl Exchange {
     /// The record of `request`, which begins now.
-    pub fn new(request: Request, log: Log) -> Self {
+    pub fn new(request: Request, observer: Observer) -> Self {
         Self {
             request,
             began: Instant::now(),
             status: AtomicU16::new(0),
             promised: AtomicU64::new(0),
             sent: AtomicU64::new(0),
-            log,
+            missed: OnceLock::new(),
+            observer,
         }
     }
 
@@ -65,6 +86,11 @@ impl Exchange {
     pub fn answered(&self, status: u16, promised: u64) {
         self.status.store(status, Ordering::Relaxed);
         self.promised.store(promised, Ordering::Relaxed);
+    }
+
+    /// Notes that what was asked for is not here: its name, as people write it.
+    pub fn missed(&self, name: String) {
+        let _ = self.missed.set(name);
     }
 
     /// Counts bytes of the body that were handed to the system.
@@ -100,7 +126,16 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.log.write(self.line());
+        let Observer { log, misses } = &self.observer;
+        log.write(self.line());
+        if let Some(name) = self.missed.take() {
+            let Request {
+                client, user_agent, ..
+            } = &self.request;
+            if let Some(miss) = misses.note(&name, client.ip(), user_agent, Timestamp::now()) {
+                log.say(&format!("Not here: {miss}"));
+            }
+        }
     }
 }
 
@@ -120,90 +155,5 @@ fn escape(line: &mut String, text: &str) {
     }
     if text.chars().nth(MAX_TEXT).is_some() {
         line.push('…');
-    }
-}
-
-/// Where lines go; clones write to the same log.
-#[derive(Clone, Debug)]
-pub struct Log {
-    queue: SyncSender<String>,
-    lost: Arc<AtomicU64>,
-}
-
-impl Log {
-    /// A log that writes to standard error, and the thread that does it.
-    pub fn to_stderr() -> (Self, Writer) {
-        let (queue, lines) = sync_channel(QUEUE);
-        let lost = Arc::new(AtomicU64::new(0));
-        let (done, ended) = sync_channel(1);
-        let counter = Arc::clone(&lost);
-        let thread = std::thread::spawn(move || {
-            write_lines(&lines, &counter);
-            let _ = done.send(());
-        });
-        (
-            Self {
-                queue: queue.clone(),
-                lost,
-            },
-            Writer {
-                queue,
-                thread,
-                ended,
-            },
-        )
-    }
-
-    /// Writes a line of talk among those of requests: nobody who serves may wait for whoever reads it.
-    pub fn say(&self, text: &str) {
-        self.write(format!("{text}\n"));
-    }
-
-    fn write(&self, line: String) {
-        if self.queue.try_send(line).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-/// The thread that writes.
-#[derive(Debug)]
-pub struct Writer {
-    queue: SyncSender<String>,
-    thread: JoinHandle<()>,
-    ended: Receiver<()>,
-}
-
-/// What is written to the queue to end the thread: no line is empty.
-const END: String = String::new();
-
-impl Writer {
-    /// Waits a moment for the lines that are left. Whoever does not read them cannot stop the program from ending.
-    pub fn close(self) {
-        let is_told = self.queue.try_send(END).is_ok();
-        if is_told && self.ended.recv_timeout(CLOSING) != Err(RecvTimeoutError::Timeout) {
-            let _ = self.thread.join();
-        }
-    }
-}
-
-fn write_lines(lines: &Receiver<String>, lost: &AtomicU64) {
-    let mut is_ended = false;
-    while !is_ended && let Ok(first) = lines.recv() {
-        // One write for many lines: waking up for each costs more than answering a small request.
-        if first != END {
-            std::thread::sleep(GATHERING);
-        }
-        let mut batch = String::new();
-        for line in std::iter::once(first).chain(lines.try_iter().take(QUEUE)) {
-            is_ended |= line == END;
-            batch.push_str(&line);
-        }
-        let missing = lost.swap(0, Ordering::Relaxed);
-        if missing > 0 {
-            let _ = writeln!(batch, "{missing} lines of the log were lost");
-        }
-        // Nobody is left to tell if standard error is gone.
-        let _ = io::stderr().lock().write_all(batch.as_bytes());
     }
 }

@@ -45,6 +45,14 @@ impl Operation {
             Target::Registry(request) => request.needs_snapshot(),
         }
     }
+
+    /// The name of what is asked for, as people write it, if it has one: a repository, an image or a blob.
+    pub fn wanted(&self) -> Option<String> {
+        match &self.target {
+            Target::Ops(_) => None,
+            Target::Registry(request) => request.wanted(),
+        }
+    }
 }
 
 /// Reads the head of a request.

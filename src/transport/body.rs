@@ -73,7 +73,15 @@ impl http_body::Body for Body {
             match self.parts.pop_front() {
                 None => return Poll::Ready(None),
                 Some(Part::Memory(bytes)) => return Poll::Ready(Some(Ok(self.chunk(bytes)))),
-                Some(Part::Extent(extent)) => {
+                Some(Part::Extent(mut extent)) => {
+                    match extent.poll_ready(context) {
+                        Poll::Pending => {
+                            self.parts.push_front(Part::Extent(extent));
+                            return Poll::Pending;
+                        }
+                        Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
+                        Poll::Ready(Ok(())) => {}
+                    }
                     self.reading = Some(Box::pin(read(extent, self.pool.clone())));
                 }
             }

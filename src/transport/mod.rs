@@ -9,13 +9,13 @@ mod buffers;
 pub mod listen;
 mod stall;
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::Authority;
-use http::{Request, Response, StatusCode, header, request};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -26,7 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::content::{Opened, Part};
-use crate::observe::{self, Exchange, Log};
+use crate::observe::{self, Exchange, Observer};
 use body::Body;
 use buffers::BufferPool;
 use stall::Watched;
@@ -50,13 +50,13 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::fro
 pub async fn serve<H, F>(
     listeners: Vec<TcpListener>,
     handle: H,
-    log: Log,
+    observer: Observer,
     stop: impl Future<Output = ()>,
     drain: Duration,
     descriptors: usize,
 ) -> usize
 where
-    H: Fn(request::Parts) -> F + Clone + Send + Sync + 'static,
+    H: Fn(request::Parts, Arc<Exchange>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Opened>> + Send + 'static,
 {
     // Each connection may have a file open, and the program has some of its own.
@@ -65,7 +65,7 @@ where
     let permits = Arc::new(Semaphore::new(connections));
     let server = Server {
         handle,
-        log,
+        observer,
         pool: BufferPool::new(),
         permits: Arc::clone(&permits),
         is_cut,
@@ -101,7 +101,7 @@ where
 #[derive(Clone)]
 struct Server<H> {
     handle: H,
-    log: Log,
+    observer: Observer,
     pool: BufferPool,
     permits: Arc<Semaphore>,
     /// Ends when connections are to be cut.
@@ -110,7 +110,7 @@ struct Server<H> {
 
 impl<H, F> Server<H>
 where
-    H: Fn(request::Parts) -> F + Clone + Send + Sync + 'static,
+    H: Fn(request::Parts, Arc<Exchange>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Opened>> + Send + 'static,
 {
     async fn accept(self, listener: TcpListener, graceful: Arc<GracefulShutdown>) {
@@ -150,8 +150,10 @@ where
             // No endpoint takes a body: hyper discards it.
             let (head, _) = request.into_parts();
             // A client may leave so soon that hyper never asks for the answer: that is told as well.
-            let exchange = Exchange::new(record(&head, client), server.log.clone());
-            async move { Ok::<_, std::convert::Infallible>(server.respond(head, exchange).await) }
+            let exchange = Exchange::new(record(&head, client), server.observer.clone());
+            async move {
+                Ok::<_, std::convert::Infallible>(server.respond(head, Arc::new(exchange)).await)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -169,18 +171,18 @@ where
         });
     }
 
-    async fn respond(self, head: request::Parts, exchange: Exchange) -> Response<Body> {
+    async fn respond(self, head: request::Parts, exchange: Arc<Exchange>) -> Response<Body> {
         let response = if names_one_host(&head) {
-            (self.handle)(head).await
+            (self.handle)(head, Arc::clone(&exchange)).await
         } else {
-            bad_request()
+            bad_request(&head.method)
         };
         let (head, content) = response.into_parts();
         exchange.answered(
             head.status.as_u16(),
             content.parts.iter().map(Part::len).sum(),
         );
-        Response::from_parts(head, Body::new(content, Arc::new(exchange), self.pool))
+        Response::from_parts(head, Body::new(content, exchange, self.pool))
     }
 }
 
@@ -189,19 +191,41 @@ where
 /// a proxy before us might take another one of several.
 fn names_one_host(head: &request::Parts) -> bool {
     let mut hosts = head.headers.get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next()) {
+    let is_told = match (hosts.next(), hosts.next()) {
         (None, _) => head.version < http::Version::HTTP_11,
-        (Some(host), None) => host.is_empty() || Authority::try_from(host.as_bytes()).is_ok(),
+        (Some(host), None) => {
+            host.is_empty() || Authority::try_from(host.as_bytes()).is_ok_and(|host| is_host(&host))
+        }
         (Some(_), Some(_)) => false,
-    }
+    };
+    is_told && head.uri.authority().is_none_or(is_host)
 }
 
-fn bad_request() -> Response<Opened> {
+/// Whether an authority is a host and at most a port: elsewhere it may tell a user, and http reads it leniently.
+fn is_host(authority: &Authority) -> bool {
+    let host = authority.host();
+    let is_name = host
+        .strip_prefix('[')
+        .is_none_or(|address| address.trim_end_matches(']').parse::<Ipv6Addr>().is_ok());
+    let is_port = |digits: &str| digits.bytes().all(|digit| digit.is_ascii_digit());
+    let rest = authority.as_str().strip_prefix(host);
+    is_name
+        && rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+}
+
+/// The answer to a request that names no host; HEAD is told of the text, and gets none.
+fn bad_request(method: &Method) -> Response<Opened> {
     let text = Bytes::from_static(b"a request needs one valid Host header\n");
-    let mut response = Response::new(Opened {
-        parts: vec![Part::Memory(text)],
-    });
+    let length = HeaderValue::from(text.len());
+    let parts = match *method {
+        Method::HEAD => Vec::new(),
+        _ => vec![Part::Memory(text)],
+    };
+    let mut response = Response::new(Opened { parts });
     *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, length);
     response
 }
 

@@ -447,6 +447,7 @@ fn list(path: &Path) -> Value {
         success,
         stdout,
         stderr,
+        ..
     } = run(
         command(binary())
             .args(["list", "--json", "--packages"])

@@ -137,7 +137,7 @@ impl Home {
     }
 
     /// A command in the folder that sees nothing of the settings of whoever runs the tests.
-    fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut docker = OsString::from("unix://");
         docker.push(self.join("docker.sock"));
         // A docker of another version in /usr/local must not stand in for that of the daemon.

@@ -20,7 +20,7 @@ use client::{CLIENTS, Client, DOCKER_CONTAINERD};
 use session::Session;
 use table::{Row, Table};
 
-use crate::daemons::Home;
+use crate::daemons::{Home, able};
 use crate::generated;
 use crate::needs::{optional, skip};
 
@@ -123,6 +123,9 @@ fn newer_clients() {
     let Some(trees) = optional(TREES) else {
         return;
     };
+    if !able(&["unshare", "nsenter"]) {
+        return;
+    }
     for root in env::split_paths(&trees) {
         let clients = CLIENTS.iter().chain([&DOCKER_CONTAINERD]);
         for client in clients.filter(|client| client.lies_in(&root)) {

@@ -77,6 +77,8 @@ fn is_program(file: &Path) -> bool {
 pub(crate) struct Finished {
     /// Whether it exited with 0.
     pub(crate) success: bool,
+    /// What it exited with; `None` if a signal ended it.
+    pub(crate) code: Option<i32>,
     /// What it wrote to stdout.
     pub(crate) stdout: String,
     /// What it wrote to stderr.
@@ -110,6 +112,7 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> Finished {
     let status = status.unwrap_or_else(|| panic!("{command:?}: no end\n{stdout}{stderr}"));
     Finished {
         success: status.success(),
+        code: status.code(),
         stdout,
         stderr,
     }

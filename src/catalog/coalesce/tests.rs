@@ -81,7 +81,6 @@ impl Sample {
         let image = |text: &&str| PlatformImage {
             platform: platform(text).shared(),
             digest: digest(text),
-            size: 1,
         };
         self.image.platforms = platforms.iter().map(image).collect();
         self

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{is_archive, untagged};
 use crate::archive::{Format, Writer};
-use crate::catalog::{Archive, Image, Snapshot, View};
+use crate::catalog::{Archive, Image, Problem, Snapshot, View};
 use crate::oci::{MediaType, Tag};
 
 /// All that is served, and all that is wrong.
@@ -20,21 +20,20 @@ pub(super) fn list(snapshot: &Snapshot) -> Value {
         .filter(|archive| is_archive(snapshot, archive))
         .map(archive)
         .collect();
-    let problems: Vec<Value> = snapshot
-        .problems()
-        .iter()
-        .map(|problem| {
-            json!({
-                "severity": problem.severity.to_string(),
-                "kind": problem.kind,
-                "file": problem.file.to_string_lossy(),
-                "member": problem.member,
-                "what": problem.what,
-                "fix": problem.fix,
-            })
-        })
-        .collect();
+    let problems: Vec<Value> = snapshot.problems().iter().map(problem).collect();
     json!({"repositories": repositories, "archives": archives, "problems": problems})
+}
+
+/// What is wrong with a file.
+pub(in crate::command) fn problem(problem: &Problem) -> Value {
+    json!({
+        "severity": problem.severity.to_string(),
+        "kind": problem.kind,
+        "file": problem.file.to_string_lossy(),
+        "member": problem.member,
+        "what": problem.what,
+        "fix": problem.fix,
+    })
 }
 
 fn repository(view: &View<'_>) -> Value {
@@ -70,7 +69,7 @@ fn described(view: &View<'_>, archives: &[&Archive], image: &Image) -> Value {
         .platforms
         .iter()
         .map(|image| {
-            json!({"platform": image.platform.to_string(), "digest": image.digest.to_string(), "size": image.size})
+            json!({"platform": image.platform.to_string(), "digest": image.digest.to_string(), "size": view.size(&image.digest)})
         })
         .collect();
     let archives: Vec<_> = archives

@@ -1,15 +1,14 @@
 //! `packageorigin list`: the catalog that `serve` would serve, as tables or as JSON.
 
-mod json;
+pub(super) mod json;
 mod people;
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
 use std::time::Instant;
 
 use anyhow::Context;
 
-use super::{Failure, catalog, say};
+use super::{Failure, catalog, say, write};
 use crate::catalog::{Archive, Image, Problem, Severity, Snapshot, View};
 use crate::config;
 use crate::digest::Digest;
@@ -38,18 +37,6 @@ pub(super) fn run(config: &config::List) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// A reader that has seen enough, such as `head`, is no failure.
-fn write(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
 }
 
 /// Whether it is an archive, or is meant to be one: other files are passed over.

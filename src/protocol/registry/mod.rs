@@ -48,6 +48,23 @@ impl Request {
         matches!(&self.route, Ok(Route { endpoint, .. }) if !matches!(endpoint, Endpoint::Ping))
     }
 
+    /// The name of what is asked for, with the host that a mirror's client asks for.
+    pub(super) fn wanted(&self) -> Option<String> {
+        let Route { endpoint, ns } = self.route.as_ref().ok()?;
+        let name = match endpoint {
+            Endpoint::Ping | Endpoint::Catalog(_) => return None,
+            Endpoint::Tags { name, .. } => name.to_string(),
+            Endpoint::Manifest { name, reference } | Endpoint::Blob { name, reference } => {
+                reference.of(name)
+            }
+            Endpoint::Referrers { name, subject, .. } => subject.of(name),
+        };
+        Some(match ns {
+            Some(ns) => format!("{ns}/{name}"),
+            None => name,
+        })
+    }
+
     pub(super) fn answer(&self, snapshot: Option<&Snapshot>, is_head: bool) -> Reply {
         self.complete(match &self.route {
             Ok(route) => self

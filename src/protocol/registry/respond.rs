@@ -24,15 +24,15 @@ const SHORT: HeaderValue = HeaderValue::from_static("public, max-age=10");
 /// What a request makes its answer depend on.
 #[derive(Debug, Default)]
 pub(super) struct Conditions {
-    range: Option<HeaderValue>,
-    if_range: Option<HeaderValue>,
+    range: Option<String>,
+    if_range: Option<String>,
     if_match: Option<String>,
     if_none_match: Option<String>,
 }
 
 impl Conditions {
     pub(super) fn of(head: &request::Parts) -> Self {
-        let get = |name: HeaderName| head.headers.get(name).cloned();
+        let get = |name: HeaderName| head.headers.get(name).map(text);
         Self {
             // Two range headers are one too many to be understood.
             range: get(header::RANGE)
@@ -46,12 +46,13 @@ impl Conditions {
 
 /// A list that may stand on several lines.
 fn list(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let lines: Vec<&str> = headers
-        .get_all(name)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .collect();
+    let lines: Vec<String> = headers.get_all(name).iter().map(text).collect();
     (!lines.is_empty()).then(|| lines.join(","))
+}
+
+/// A foreign tag may have bytes that are no text: it is another than ours, and not none.
+fn text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
 /// `GET /v2/`: this is a registry.
@@ -181,12 +182,6 @@ fn content(
     is_head: bool,
 ) -> Result<Reply, Failure> {
     let tag = digest.to_string();
-    let text = |value: &Option<HeaderValue>| {
-        value
-            .as_ref()
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned)
-    };
     if conditions
         .if_match
         .as_ref()
@@ -201,11 +196,13 @@ fn content(
     {
         not_modified()
     } else {
-        let stands = text(&conditions.if_range)
-            .is_none_or(|if_range| conditional::range_stands(&if_range, &tag));
+        let stands = conditions
+            .if_range
+            .as_ref()
+            .is_none_or(|if_range| conditional::range_stands(if_range, &tag));
         // HEAD has no body that a range could be of.
-        let range = text(&conditions.range).filter(|_| stands && !is_head);
-        selected(content, media_type, digest, range.as_deref())?
+        let range = conditions.range.as_deref().filter(|_| stands && !is_head);
+        selected(content, media_type, digest, range)?
     };
     let headers = reply.headers_mut();
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));

@@ -55,6 +55,20 @@ pub(super) enum Reference {
     Impossible(String),
 }
 
+impl Reference {
+    /// The full name of that content of a repository.
+    pub(super) fn of(&self, name: &Name) -> String {
+        let is_digest = match self {
+            Self::Tag(_) => false,
+            Self::Digest(_) => true,
+            // Only digests have a colon.
+            Self::Impossible(text) => text.contains(':'),
+        };
+        let separator = if is_digest { '@' } else { ':' };
+        format!("{name}{separator}{self}")
+    }
+}
+
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

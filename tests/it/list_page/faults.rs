@@ -88,6 +88,10 @@ fn documents() -> Vec<Fault> {
             expected: digest(),
             found: digest(),
         },
+        Fault::Corrupt {
+            digest: digest(),
+            offset: 1536,
+        },
         Fault::SizeMismatch {
             expected: 10_240,
             found: 4096,

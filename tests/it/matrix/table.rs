@@ -63,7 +63,7 @@ impl Table {
 
     /// The table as it stands on the page.
     pub(super) fn text(mut self) -> String {
-        self.0.sort_by_cached_key(|line| place(line));
+        self.0.sort_by(|one, other| place(one).cmp(&place(other)));
         let titles = COLUMNS.map(|(title, _)| title).join(" | ");
         let rule = "|---".repeat(COLUMNS.len() + 2);
         let head = format!("| client | version | {titles} |\n{rule}|");
@@ -71,17 +71,16 @@ impl Table {
     }
 }
 
-/// Where a row stands: clients have an order, and older versions come first.
-fn place(line: &str) -> (Option<usize>, Vec<u32>) {
+/// Where a row stands: clients have an order, older versions come first, and variants of a client stand beside it.
+fn place(line: &str) -> (Option<usize>, Vec<u32>, &str) {
     let mut cells = line.split('|').skip(1).map(str::trim);
     let (name, version) = (cells.next(), cells.next());
     let (name, version) = (name.unwrap_or_default(), version.unwrap_or_default());
-    // Variants of a client stand beside it.
     let client = CLIENTS
         .iter()
         .position(|client| name.starts_with(client.name));
     let numbers = version.split('.').filter_map(|number| number.parse().ok());
-    (client, numbers.collect())
+    (client, numbers.collect(), name)
 }
 
 #[test]
@@ -93,6 +92,7 @@ fn a_row_takes_the_place_of_its_own_client_and_version() {
     };
     let table = Table::read("")
         .with(&row("podman", "5.4.2", Cell::Yes))
+        .with(&row("docker, containerd store", "28.5.2", Cell::Yes))
         .with(&row("docker", "28.5.2", Cell::Yes))
         .with(&row("docker", "9.1", Cell::Yes))
         .with(&row("docker", "28.5.2", Cell::Nothing));
@@ -104,6 +104,7 @@ fn a_row_takes_the_place_of_its_own_client_and_version() {
         [
             "| docker | 9.1 | yes |",
             "| docker | 28.5.2 | – |",
+            "| docker, containerd store | 28.5.2 | yes |",
             "| podman | 5.4.2 | yes |"
         ]
     );
