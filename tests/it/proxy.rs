@@ -287,7 +287,10 @@ fn bring(request: &Head, harm: Option<Harm>, client: &Side, server: &mut Side) -
     } else {
         server.write(request.bytes())?;
     }
-    let answer = Head::read(&mut server.0)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let mut answer = Head::read(&mut server.0)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    if matches!(harm, Some(Harm::Last)) {
+        answer = answer.with("Connection", "close");
+    }
     let length = answer.length_of_body(request.method());
     if let Some(Harm::CutHead(count)) = harm {
         client.write(&answer.bytes()[..count])?;
