@@ -243,7 +243,8 @@ const LOST: [&str; 4] = [
 /// Why a client gave up, without what differs from pull to pull.
 fn words(said: &str) -> String {
     let words = last_words(said);
-    if LOST.contains(&words.as_str()) {
+    // Some have two reasons, and one of them in brackets.
+    if LOST.contains(&words.trim_end_matches(')')) {
         return "connection lost".to_owned();
     }
     // Some show the document that the server sent.

@@ -16,8 +16,9 @@ use crate::server::{Server, Setup};
 
 /// How long transfers may go on after the server was told to stop.
 const DRAIN: Duration = Duration::from_secs(1);
-/// How long the server is away when it is started again.
-const AWAY: Duration = Duration::from_secs(1);
+/// How long the server is away when it is started again: long enough for who asks again at once to be refused, and shorter
+/// than the second for which others wait.
+const AWAY: Duration = Duration::from_millis(300);
 /// How long it may take to stop.
 const STOP: Duration = Duration::from_secs(15);
 /// The archive that is served.
