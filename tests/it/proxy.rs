@@ -1,4 +1,5 @@
 //! A proxy on loopback between a client and the server. It does to answers what a test says, and remembers what was asked.
+//! It knows as much of HTTP/1.1 as clients that pull and this server speak: no request has a body, every answer has a length.
 //!
 //! ```ignore
 //! let proxy = Proxy::before(server.addr());

@@ -72,7 +72,7 @@ pub(super) fn all() -> Vec<Row> {
     rows
 }
 
-/// The connection ends once, at every place that may matter.
+/// The connection ends, at every place that may matter.
 fn cuts() -> Vec<Row> {
     let cut = |name: &str, part: Part, (place, harm): (&str, At)| {
         Row::new(format!("{name}: cut {place}"), move |scene| {
@@ -129,7 +129,7 @@ fn slowness() -> Vec<Row> {
     ]
 }
 
-/// The server goes away in the middle of a layer, and is back after a second.
+/// The server goes away in the middle of a layer, and is soon back.
 fn absences() -> Vec<Row> {
     vec![
         Row::new("server: killed and started again", |scene| {
@@ -182,7 +182,7 @@ fn changes() -> Vec<Row> {
     ]
 }
 
-/// Another answer than the one that was hoped for, once.
+/// Another answer than the one that was hoped for.
 fn answers() -> Vec<Row> {
     let busy = || {
         let body = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"too many requests"}]}"#;
