@@ -22,8 +22,9 @@ use crate::observe::{Exchange, Log, Observer};
 use crate::protocol::{self, Operation, Reply};
 use crate::transport::{self, listen};
 
-/// How long a request waits for the first snapshot: half a shelf would be a wrong answer.
-const STARTING: Duration = Duration::from_secs(20);
+/// How long a request waits for the first snapshot: half a shelf would be a wrong answer. Clients wait for longer, and few
+/// ask again; proxies usually wait for a minute.
+const STARTING: Duration = Duration::from_secs(50);
 
 /// Between two publications of what turned out to be faulty.
 const GATHERING: Duration = Duration::from_secs(1);

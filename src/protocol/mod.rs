@@ -12,6 +12,11 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request};
 use crate::catalog::Snapshot;
 use crate::content::{Content, OpenError};
 
+/// Why nothing can be told before the first snapshot.
+const READING: &str = "the archives are being read";
+/// In how many seconds to ask again after a fault that passes.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
 /// The head of an answer and its content, which is not opened yet.
 pub type Reply = Response<Content>;
 
@@ -95,9 +100,7 @@ fn text(status: StatusCode, text: &str) -> Reply {
 /// A reply for a fault that passes.
 fn unavailable(reason: &str) -> Reply {
     let mut reply = text(StatusCode::SERVICE_UNAVAILABLE, reason);
-    reply
-        .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    reply.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
     reply
 }
 

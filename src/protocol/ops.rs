@@ -29,7 +29,7 @@ impl Probe {
     pub(super) fn answer(self, snapshot: Option<&Snapshot>) -> Reply {
         match (self, snapshot) {
             (Self::Health, _) => text(StatusCode::OK, "ok"),
-            (Self::Ready, None) => super::unavailable("the archives are being read"),
+            (Self::Ready, None) => super::unavailable(super::READING),
             (Self::Ready, Some(snapshot)) => text(StatusCode::OK, &ready(snapshot.pending())),
         }
     }

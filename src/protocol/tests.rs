@@ -477,14 +477,17 @@ fn before_the_first_snapshot_nothing_is_answered_wrong() {
             (status, needs),
             "{path}"
         );
-        assert_eq!(reply.headers().contains_key("retry-after"), status == 503);
+        assert_eq!(
+            reply.headers().contains_key("retry-after"),
+            [429, 503].contains(&status)
+        );
     };
     check("/healthz", 200, false);
     check("/readyz", 503, false);
     check("/v2/", 200, false);
-    check("/v2/_catalog", 503, true);
-    check("/v2/hello/tags/list", 503, true);
-    check("/v2/hello/manifests/latest", 503, true);
+    check("/v2/_catalog", 429, true);
+    check("/v2/hello/tags/list", 429, true);
+    check("/v2/hello/manifests/latest", 429, true);
     check("/v2/hello/manifests/sha256:x", 400, false);
     check("/nothing", 404, false);
     assert_eq!(get("/readyz").status, 200);
@@ -505,12 +508,22 @@ fn content_that_cannot_be_opened_is_told_by_what_it_was() {
         format!("{HELLO}/manifests/latest"),
         format!("{HELLO}/blobs/{ABSENT}"),
     );
+    let told = failed(&operation("GET", &blob, &[]), OpenError::Changed);
+    assert_eq!(told.headers()["retry-after"], "1");
+    let body = told.into_body().open().unwrap();
+    let [Part::Memory(body)] = body.parts.as_slice() else {
+        panic!("{body:?}");
+    };
+    assert_eq!(
+        body,
+        r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"the archive has changed; try again"}]}"#
+    );
     for path in [&manifest, &blob] {
         check(path, OpenError::Gone, 404);
         check(path, OpenError::Damaged, 404);
-        check(path, OpenError::Changed, 503);
-        check(path, OpenError::Unreadable, 503);
-        check(path, OpenError::OutOfDescriptors, 503);
+        check(path, OpenError::Changed, 429);
+        check(path, OpenError::Unreadable, 429);
+        check(path, OpenError::OutOfDescriptors, 429);
     }
 }
 

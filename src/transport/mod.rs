@@ -78,10 +78,19 @@ where
     drop(server);
     stop.await;
     accepting.shutdown().await;
-    if let Some(graceful) = Arc::into_inner(graceful) {
-        let _ = tokio::time::timeout(drain, graceful.shutdown()).await;
-    }
-    let open = connections - permits.available_permits();
+    let has_drained = match Arc::into_inner(graceful) {
+        Some(graceful) => {
+            let ended = tokio::time::timeout(drain, graceful.shutdown()).await;
+            ended.is_ok()
+        }
+        None => false,
+    };
+    // Permits come back a moment after their connections have ended.
+    let open = if has_drained {
+        0
+    } else {
+        connections - permits.available_permits()
+    };
     // Dropped, it tells the connections that are left to end; their records are complete then.
     drop(cut);
     let all = u32::try_from(connections).unwrap_or(u32::MAX);

@@ -41,6 +41,7 @@ mod pasted;
 mod pending;
 mod properties;
 mod requests;
+mod resuming;
 mod serving;
 mod suites;
 mod tidy;

@@ -1,4 +1,5 @@
 //! A proxy on loopback between a client and the server. It does to answers what a test says, and remembers what was asked.
+//! It knows as much of HTTP/1.1 as clients that pull and this server speak: no request has a body, every answer has a length.
 //!
 //! ```ignore
 //! let proxy = Proxy::before(server.addr());
@@ -287,7 +288,10 @@ fn bring(request: &Head, harm: Option<Harm>, client: &Side, server: &mut Side) -
     } else {
         server.write(request.bytes())?;
     }
-    let answer = Head::read(&mut server.0)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let mut answer = Head::read(&mut server.0)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    if matches!(harm, Some(Harm::Last)) {
+        answer = answer.with("Connection", "close");
+    }
     let length = answer.length_of_body(request.method());
     if let Some(Harm::CutHead(count)) = harm {
         client.write(&answer.bytes()[..count])?;

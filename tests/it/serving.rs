@@ -1,14 +1,14 @@
 //! The running program: starting, changing folders, transfers that are cut, logging, stopping.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{Ipv6Addr, TcpStream};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::fixture::{Image, Layer, Layout, Node as _};
-use crate::server::{Server, Setup};
+use crate::server::{Response, Server, Setup};
 
 /// Long enough for a large transfer to stand in the middle: more than what the system's buffers hold.
 const LARGE: usize = 32 << 20;
@@ -277,6 +277,68 @@ fn stopping_does_not_wait_for_ever() {
         Some(130)
     );
     drop(stream);
+}
+
+/// Connections that end by themselves, as idle ones do at once, are not among those that were cut.
+#[test]
+fn stopping_cuts_nothing_that_is_idle() {
+    let folder = tempfile::tempdir().unwrap();
+    archive(&folder.path().join("a.tar"), "app:1", "a");
+    // It depends on the moment: one round might pass where something is wrong.
+    for _ in 0..10 {
+        let mut server = Server::serving(folder.path());
+        let idle: Vec<_> = (0..50).map(|_| idle(&server)).collect();
+        server.signal("TERM");
+        assert!(server.wait(Duration::from_secs(10)).unwrap().success());
+        let log = server.wait_for_stderr("Stopping");
+        assert!(!log.contains("cut after"), "{log}");
+        drop(idle);
+    }
+}
+
+/// A connection that has had an answer and may stay.
+fn idle(server: &Server) -> TcpStream {
+    let mut stream = server.connect().unwrap();
+    write!(stream, "GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut start = [0; 12];
+    stream.read_exact(&mut start).unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200");
+    stream
+}
+
+/// Requests that come on old connections after the signal are not answered, and new connections are refused: whoever asks
+/// can tell that nothing was done, and asks again.
+#[test]
+fn stopping_answers_no_further_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let (digest, bytes) = large(folder.path());
+    let server = Server::serving(folder.path());
+    let path = format!("/v2/app/blobs/{digest}");
+    let ask = |stream: &mut TcpStream| {
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    };
+    let mut busy = server.connect().unwrap();
+    ask(&mut busy);
+    let mut idle = idle(&server);
+    server.signal("TERM");
+    server.wait_for_stderr("Stopping");
+    eventually("no new connection is taken", || {
+        TcpStream::connect(server.addr()).is_err()
+    });
+    ask(&mut busy);
+    let mut answers = BufReader::new(busy);
+    let whole = Response::read(&mut answers, "GET").unwrap();
+    assert!(whole.status == 200 && whole.body == bytes);
+    let mut more = Vec::new();
+    let _ = answers.read_to_end(&mut more);
+    assert_eq!(more, b"");
+
+    // What is left of the answer that it had, and nothing else.
+    let _ = write!(idle, "GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut rest = Vec::new();
+    let _ = idle.read_to_end(&mut rest);
+    let rest = String::from_utf8_lossy(&rest);
+    assert!(!rest.contains("HTTP/1.1"), "{rest}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
-use super::super::{Reply, reply};
+use super::super::{RETRY_AFTER, Reply, reply};
 use crate::content::Content;
 
 /// Why a request has no other answer.
@@ -34,6 +34,8 @@ pub(super) enum Failure {
     Unsupported,
     /// A condition of the request does not hold.
     PreconditionFailed,
+    /// Why it cannot be answered now, but may be soon.
+    NotNow(String),
     /// The range asked for lies outside of the content, which has so many bytes.
     RangeNotSatisfiable(u64),
 }
@@ -54,6 +56,8 @@ impl Failure {
             Self::PageInvalid(_) => (StatusCode::BAD_REQUEST, "UNSUPPORTED"),
             Self::Unsupported => (StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
             Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "UNSUPPORTED"),
+            // And not 503: most clients ask again after 429, few after 503 (`docs/reference/clients.md`).
+            Self::NotNow(_) => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
             Self::RangeNotSatisfiable(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "SIZE_INVALID"),
         }
     }
@@ -73,6 +77,7 @@ impl Failure {
             Self::PageInvalid(n) => format!("`n` must be a number, not `{n}`"),
             Self::Unsupported => "this registry is read-only".to_owned(),
             Self::PreconditionFailed => "the content is not what the request expects".to_owned(),
+            Self::NotNow(reason) => format!("{reason}; try again"),
             Self::RangeNotSatisfiable(length) => format!("the content has only {length} bytes"),
         }
     }
@@ -90,6 +95,9 @@ impl Failure {
         match self {
             Self::Unsupported => {
                 headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            }
+            Self::NotNow(_) => {
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
             }
             Self::RangeNotSatisfiable(length) => {
                 crate::protocol::set(headers, header::CONTENT_RANGE, &format!("bytes */{length}"));

@@ -78,7 +78,7 @@ impl Request {
     pub(super) fn failed(&self, error: OpenError) -> Reply {
         self.complete(match error {
             OpenError::Gone | OpenError::Damaged => self.lost(error).reply(),
-            error => super::unavailable(&format!("{error}; try again")),
+            error => Failure::NotNow(error.to_string()).reply(),
         })
     }
 
@@ -115,7 +115,7 @@ impl Request {
         let snapshot = match (endpoint, snapshot) {
             (Endpoint::Ping, _) => return Ok(respond::ping()),
             (_, Some(snapshot)) => snapshot,
-            (_, None) => return Ok(super::unavailable("the archives are being read; try again")),
+            (_, None) => return Err(Failure::NotNow(super::READING.to_owned())),
         };
         let find = |name: &Name| -> Result<View<'_>, Failure> {
             snapshot

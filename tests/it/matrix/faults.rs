@@ -5,7 +5,7 @@ mod scene;
 
 use std::env;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -26,7 +26,7 @@ use crate::proxy::Seen;
 fn clients() {
     let asked = CLIENTS.iter().map(|client| Asked { client, root: None });
     let (rows, asked): (_, Vec<_>) = (rows::all(), asked.collect());
-    let columns = columns(&asked, &rows);
+    let columns = all_at_once(&asked, &rows);
     generated::check_section(
         PAGE,
         "faults",
@@ -40,19 +40,18 @@ fn newer_clients() {
     let Some(trees) = optional(TREES) else {
         return;
     };
-    let roots: Vec<PathBuf> = env::split_paths(&trees).collect();
-    let clients = CLIENTS.iter().chain([&DOCKER_CONTAINERD]);
-    let asked: Vec<_> = clients
-        .flat_map(|client| {
-            let roots = roots.iter().filter(|root| client.lies_in(root));
-            roots.map(move |root| Asked {
+    let (rows, mut columns) = (rows::all(), Vec::new());
+    for root in env::split_paths(&trees) {
+        let clients = CLIENTS.iter().chain([&DOCKER_CONTAINERD]);
+        let asked: Vec<_> = clients
+            .filter(|client| client.lies_in(&root))
+            .map(|client| Asked {
                 client,
-                root: Some(root),
+                root: Some(&root),
             })
-        })
-        .collect();
-    let rows = rows::all();
-    let columns = columns(&asked, &rows);
+            .collect();
+        columns.extend(all_at_once(&asked, &rows));
+    }
     generated::check_section(
         PAGE,
         "faults of newer clients",
@@ -121,7 +120,7 @@ struct Column {
 }
 
 /// Asks all clients at once: they wait most of the time.
-fn columns(asked: &[Asked<'_>], rows: &[Row]) -> Vec<Column> {
+fn all_at_once(asked: &[Asked<'_>], rows: &[Row]) -> Vec<Column> {
     thread::scope(|scope| {
         let started: Vec<_> = asked
             .iter()
@@ -140,11 +139,13 @@ fn columns(asked: &[Asked<'_>], rows: &[Row]) -> Vec<Column> {
     })
 }
 
-/// How many of a client share the rows. Docker waits five seconds before it asks again, and longer each time.
+/// How many of a client share the rows. Docker's own downloads wait five seconds before a second try, and longer each time.
 fn sessions(client: &Client) -> usize {
     match client.daemon {
-        Daemon::Docker { .. } => 4,
-        Daemon::Containerd | Daemon::None => 1,
+        Daemon::Docker {
+            containerd_store: false,
+        } => 4,
+        _ => 1,
     }
 }
 
@@ -192,6 +193,8 @@ enum Outcome {
     Resumed,
     /// It has the image, and asked for something from its beginning once more.
     AskedAgain,
+    /// It has the image that took the place of the one that it began with.
+    Replacement,
     /// It gave up with these words.
     Failed(String),
 }
@@ -203,6 +206,9 @@ impl Outcome {
     fn of(pulled: &Pulled, scene: &Scene) -> Self {
         if !pulled.success {
             return Self::Failed(words(&pulled.said));
+        }
+        if scene.was_replaced() && pulled.lacks(&scene::replacement()).is_empty() {
+            return Self::Replacement;
         }
         assert_eq!(pulled.lacks(scene.image()), [""; 0], "{}", pulled.said);
         let seen = scene.proxy.seen();
@@ -237,7 +243,8 @@ const LOST: [&str; 4] = [
 /// Why a client gave up, without what differs from pull to pull.
 fn words(said: &str) -> String {
     let words = last_words(said);
-    if LOST.contains(&words.as_str()) {
+    // Some have two reasons, and one of them in brackets.
+    if LOST.contains(&words.trim_end_matches(')')) {
         return "connection lost".to_owned();
     }
     // Some show the document that the server sent.
@@ -257,6 +264,7 @@ impl fmt::Display for Outcome {
             Self::Fine => f.write_str("ok"),
             Self::Resumed => f.write_str("ok, resumed"),
             Self::AskedAgain => f.write_str("ok, asked again"),
+            Self::Replacement => f.write_str("ok, the other image"),
             Self::Failed(words) => write!(f, "fails: {words}"),
         }
     }

@@ -25,6 +25,8 @@ pub(crate) enum Harm {
     Rate(u64),
     /// The request is not sent on; this is the [`answer`](super::answer), and then the connection ends.
     Instead(Vec<u8>),
+    /// The answer says that it is the last on its connection, and is.
+    Last,
     /// The server is not told which range is wanted, and so sends the whole.
     WithoutRange,
 }

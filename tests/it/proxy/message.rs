@@ -58,6 +58,12 @@ impl Head {
         kept.into_bytes()
     }
 
+    /// The same with a header at its end.
+    pub(super) fn with(&self, name: &str, value: &str) -> Self {
+        let lines = self.0.strip_suffix("\r\n").unwrap_or(&self.0);
+        Self(format!("{lines}{name}: {value}\r\n\r\n"))
+    }
+
     /// How many bytes of body follow this head of an answer to `method`. The server always tells a length.
     pub(super) fn length_of_body(&self, method: &str) -> u64 {
         let status = self.path();

@@ -198,6 +198,18 @@ fn answers_can_be_slow() {
 }
 
 #[test]
+fn an_answer_can_be_the_last_of_its_connection() {
+    let scene = Scene::new([(Harm::Last, first as fn(Fault) -> Fault)]);
+    let mut stream = scene.connect();
+    let whole = scene.ask(&mut stream, "").expect("an answer");
+    assert!(scene.is_layer(&whole));
+    assert_eq!(whole.header("connection"), Some("close"));
+    let mut more = Vec::new();
+    stream.read_to_end(&mut more).expect("an end");
+    assert_eq!(more, b"");
+}
+
+#[test]
 fn connections_are_refused_while_the_gate_is_shut() {
     let scene = Scene::new([]);
     let mut old = scene.connect();

@@ -1,6 +1,7 @@
 //! One pull in which something goes wrong: an image, the server that has it, and the proxy before that.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -8,15 +9,16 @@ use std::time::Duration;
 use super::super::sample;
 use super::super::session::Reference;
 use super::rows::Row;
-use crate::fixture::{Image, Layer, Layout};
+use crate::fixture::{Blob, Image, Layer, Layout};
 use crate::packages::Packages;
 use crate::proxy::{Gate, Proxy};
 use crate::server::{Server, Setup};
 
 /// How long transfers may go on after the server was told to stop.
 const DRAIN: Duration = Duration::from_secs(1);
-/// How long the server is away when it is started again.
-const AWAY: Duration = Duration::from_secs(1);
+/// How long the server is away when it is started again: long enough for who asks again at once to be refused, and shorter
+/// than the second for which others wait.
+const AWAY: Duration = Duration::from_millis(300);
 /// How long it may take to stop.
 const STOP: Duration = Duration::from_secs(15);
 /// The archive that is served.
@@ -48,6 +50,7 @@ impl Scene {
             address: server.addr().to_string(),
             gate: proxy.gate(),
             server: Mutex::new(Some(server)),
+            was_replaced: AtomicBool::new(false),
             returning: Mutex::default(),
             packages,
         });
@@ -60,6 +63,11 @@ impl Scene {
         &self.site.image
     }
 
+    /// Whether there is another image of the same name by now.
+    pub(super) fn was_replaced(&self) -> bool {
+        self.site.was_replaced.load(Ordering::Relaxed)
+    }
+
     /// What to pull, by way of the proxy.
     pub(super) fn reference(&self) -> Reference {
         Reference::tag(&self.proxy.authority(), "app", "1")
@@ -69,19 +77,21 @@ impl Scene {
     pub(super) fn path(&self, part: Part) -> String {
         match part {
             Part::Manifest => "/manifests/".to_owned(),
-            Part::Config => self.image().config().digest,
-            Part::Layer => self.image().layers[1].blob().digest,
+            part => self.blob(part).digest,
         }
     }
 
     /// How many bytes it has.
     pub(super) fn length(&self, part: Part) -> u64 {
-        let blob = match part {
+        self.blob(part).bytes.len() as u64
+    }
+
+    fn blob(&self, part: Part) -> Blob {
+        match part {
             Part::Manifest => self.image().manifest(),
             Part::Config => self.image().config(),
             Part::Layer => self.image().layers[1].blob(),
-        };
-        blob.bytes.len() as u64
+        }
     }
 }
 
@@ -99,6 +109,7 @@ pub(super) struct Site {
     /// The way to it.
     gate: Gate,
     server: Mutex<Option<Server>>,
+    was_replaced: AtomicBool,
     /// A server that comes back.
     returning: Mutex<Option<JoinHandle<()>>>,
     packages: Packages,
@@ -163,7 +174,8 @@ impl Site {
 
     /// Puts an archive with another image of the same name in its place.
     pub(super) fn replace(&self) {
-        self.packages.put(ARCHIVE, archive(&image("another", 1000)));
+        self.packages.put(ARCHIVE, archive(&replacement()));
+        self.was_replaced.store(true, Ordering::Relaxed);
     }
 
     /// Has another archive with the same image instead.
@@ -197,6 +209,11 @@ fn serve(packages: &Packages, listen: &str) -> Server {
         .arg("--packages")
         .arg(packages.path())
         .start()
+}
+
+/// What takes the place of an image.
+pub(super) fn replacement() -> Image {
+    image("another", 1000)
 }
 
 /// An image for this machine, whose second layer has one file of so many bytes that nothing compresses.
