@@ -163,14 +163,18 @@ impl Server {
             self.refresh().await;
             opened = self.opened(&operation).await;
         }
-        let response =
-            opened.unwrap_or_else(|error| in_memory(protocol::failed(&operation, error)));
-        if response.status() == StatusCode::NOT_FOUND
-            && let Some(name) = operation.wanted()
-        {
-            exchange.missed(name);
+        match opened {
+            Ok(response) => {
+                if response.status() == StatusCode::NOT_FOUND
+                    && let Some(name) = operation.wanted()
+                {
+                    exchange.missed(name);
+                }
+                response
+            }
+            // What is here and at fault is told as a problem.
+            Err(error) => in_memory(protocol::failed(&operation, error)),
         }
-        response
     }
 
     /// The answer of this moment with all that is to be sent of it. A blob so short that all of it is held back is

@@ -53,7 +53,7 @@ END
 
 /// Stands in for the service manager's.
 const SYSTEMCTL: &str = r#"#!/bin/sh
-[ "$*" = "reload docker" ] && kill -s HUP "$(cat "$HOME/docker.pid")" && sleep 0.5
+[ "$*" = "reload docker" ] && kill -s HUP "$(cat "$HOME/docker.pid")" && sleep 2
 "#;
 
 /// Nothing of the settings that pages write into `/etc/docker/daemon.json` is among these options.

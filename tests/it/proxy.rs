@@ -12,12 +12,12 @@ mod fault;
 mod message;
 mod tests;
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) use fault::{Fault, Harm};
 use message::Head;
@@ -153,8 +153,17 @@ impl Gate {
     }
 }
 
+/// A port that was given up and is wanted again may have gone to somebody else for a moment.
 fn listen(address: SocketAddr) -> TcpListener {
-    let listener = TcpListener::bind(address).expect("a port");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let listener = loop {
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(50));
+            }
+            bound => break bound.expect("a port"),
+        }
+    };
     listener
         .set_nonblocking(true)
         .expect("a listener that does not wait");

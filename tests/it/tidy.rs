@@ -183,3 +183,41 @@ fn the_architecture_page_holds_the_same_table() {
         assert!(page.contains(&row), "ARCHITECTURE.md lacks the row {row}");
     }
 }
+
+/// A page that leads nowhere helps nobody.
+#[test]
+fn links_lead_to_files() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages: Vec<PathBuf> = [
+        "docs",
+        "docs/how-to",
+        "docs/reference",
+        "docs/conformance",
+        "fuzz",
+        "load",
+        "",
+    ]
+    .iter()
+    .flat_map(|folder| fs::read_dir(root.join(folder)).expect("a folder"))
+    .map(|entry| entry.expect("an entry").path())
+    .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+    .collect();
+    pages.sort();
+    assert!(pages.len() > 12, "{pages:?}");
+    let mut dangling = Vec::new();
+    for page in &pages {
+        let text = fs::read_to_string(page).expect("a page");
+        let targets = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next());
+        let paths = targets
+            .filter(|target| !target.starts_with("http"))
+            .filter_map(|target| target.split('#').next());
+        let folder = page.parent().expect("a folder");
+        for path in paths.filter(|path| !path.is_empty() && !folder.join(path).exists()) {
+            dangling.push(format!("{}: {path}", page.display()));
+        }
+    }
+    assert!(dangling.is_empty(), "{dangling:#?}");
+}

@@ -103,6 +103,10 @@ fn what_no_archive_has_right_is_not_there() {
         server.wait_for_stderr("are not those of sha256:");
         let again = server.get(&path);
         assert_eq!(again.status, 404, "{}", again.text());
+        assert!(
+            !server.stderr().contains("Not here"),
+            "it is here, and damaged"
+        );
         assert_eq!(again.json()["errors"][0]["code"], "BLOB_UNKNOWN");
         assert_eq!(server.head(&path).status, 404);
 

@@ -153,11 +153,11 @@ fn faults_choose_their_requests() {
     assert_eq!(came, [true, true, true, false, true]);
     assert_eq!(scene.proxy.spoiled(), 1);
 
-    let half: fn(Fault) -> Fault = |fault| fault.within(Duration::from_millis(500));
-    let scene = Scene::new([(cut(), half)]);
+    let while_new: fn(Fault) -> Fault = |fault| fault.within(Duration::from_secs(4));
+    let scene = Scene::new([(cut(), while_new)]);
     assert_eq!(scene.body().len(), 5);
     assert_eq!(scene.body().len(), 5);
-    thread::sleep(Duration::from_millis(500));
+    thread::sleep(Duration::from_secs(4));
     assert_eq!(scene.body().len(), LENGTH);
 
     let scene = Scene::new([(cut(), Fault::always as fn(Fault) -> Fault)]);
