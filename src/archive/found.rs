@@ -1,7 +1,6 @@
 //! What an archive holds, as it is kept: compact, immutable, and looked up by digest.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -28,7 +27,7 @@ pub struct Found {
     pub sources: Box<[Arc<Source>]>,
     /// The images.
     pub images: Box<[Image]>,
-    /// The manifests and indexes, sorted by digest.
+    /// The manifests and indexes, sorted by digest, and so by position.
     pub documents: Box<[Document]>,
     /// What each of them refers to, as sorted positions, one document after the other.
     pub references: Box<[u32]>,
@@ -98,8 +97,8 @@ pub struct Document {
     pub position: u32,
     /// The type under which it is served.
     pub media_type: MediaType,
-    /// What it refers to: a part of [`Found::references`].
-    pub references: Range<u32>,
+    /// Where in [`Found::references`] begins what it refers to; that of the next document follows.
+    pub references: u32,
     /// What it says about another manifest, if it does.
     pub referrer: Option<Box<Referrer>>,
 }
@@ -143,7 +142,10 @@ impl Found {
 
     /// What `document` refers to, as sorted positions.
     pub fn references(&self, document: &Document) -> &[u32] {
-        &self.references[document.references.start as usize..document.references.end as usize]
+        let is_up_to = |other: &Document| other.position <= document.position;
+        let next = self.documents.get(self.documents.partition_point(is_up_to));
+        let end = next.map_or(self.references.len(), |next| next.references as usize);
+        &self.references[document.references as usize..end]
     }
 
     /// Those of its documents that say something about another one.

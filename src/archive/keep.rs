@@ -177,14 +177,13 @@ fn documents(graph: &Graph<'_>, found: &Found) -> (Vec<Document>, Vec<u32>) {
             .collect();
         referred.sort_unstable();
         referred.dedup();
-        let start = count(&references);
-        references.append(&mut referred);
         documents.push(Document {
             position,
             media_type: node.media_type.clone(),
-            references: start..count(&references),
+            references: count(&references),
             referrer: node.referrer.clone(),
         });
+        references.append(&mut referred);
     }
     (documents, references)
 }
