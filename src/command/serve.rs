@@ -173,17 +173,18 @@ impl Server {
                 response
             }
             // What is here and at fault is told as a problem.
-            Err(error) => in_memory(protocol::failed(&operation, error)),
+            Err(error) => {
+                let reply = in_memory(protocol::failed(&operation, error));
+                without_body_for_head(reply, &operation)
+            }
         }
     }
 
     /// The answer of this moment with all that is to be sent of it. A blob so short that all of it is held back is
     /// waited for: a wrong one need not be cut off where another copy may be right.
     async fn opened(&self, operation: &Operation) -> Result<Response<Opened>, OpenError> {
-        let (head, mut opened) = open(self.answer(operation)).await?.into_parts();
-        if operation.is_head() {
-            opened = Opened::default();
-        }
+        let response = open(self.answer(operation)).await?;
+        let (head, mut opened) = without_body_for_head(response, operation).into_parts();
         if let Some(verifier) = &self.verifier {
             verifier.watch(&mut opened)?;
             poll_fn(|context| opened.poll_ready(context)).await?;
@@ -218,6 +219,14 @@ async fn open(reply: Reply) -> Result<Response<Opened>, OpenError> {
 /// A reply that is made of memory alone, opened.
 fn in_memory(reply: Reply) -> Response<Opened> {
     reply.map(|content: Content| content.open().unwrap_or_default())
+}
+
+fn without_body_for_head(response: Response<Opened>, operation: &Operation) -> Response<Opened> {
+    if operation.is_head() {
+        response.map(|_| Opened::default())
+    } else {
+        response
+    }
 }
 
 /// Says at the end once more what clients wanted and did not get, the last first.

@@ -109,6 +109,15 @@ fn what_no_archive_has_right_is_not_there() {
         );
         assert_eq!(again.json()["errors"][0]["code"], "BLOB_UNKNOWN");
         assert_eq!(server.head(&path).status, 404);
+        let heads = |log: String| {
+            let lines = log.lines().filter(|line| line.contains("\"HEAD "));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let told = heads(server.wait_for_stderr("\"HEAD "));
+        assert!(
+            told.iter().all(|line| !line.contains("cut short")),
+            "{told:?}"
+        );
 
         // Put right, it is served.
         packages.put("a.tar", tar(&layout(&image)));
