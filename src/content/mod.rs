@@ -8,6 +8,7 @@
 
 mod claims;
 mod file;
+mod filesystem;
 mod open;
 mod source;
 mod ticket;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use file::{File, Identity, Location, Root};
+pub use filesystem::FileSystem;
 pub use open::{Extent, OpenError, Opened, Part};
 pub use source::{Claim, Place, Source, Verdict};
 pub use ticket::Ticket;

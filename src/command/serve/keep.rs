@@ -1,0 +1,89 @@
+//! The threads beside the requests: they keep the catalog fresh, and hash.
+
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use crate::catalog::{Catalog, Verifier};
+use crate::config::VerifyWhen;
+
+/// Between two publications of what turned out to be faulty.
+const GATHERING: Duration = Duration::from_secs(1);
+
+/// Scans now, and then again after each pause of `refresh`.
+pub(super) fn keep_fresh(
+    catalog: &Arc<Catalog>,
+    refresh: Duration,
+    wake: mpsc::SyncSender<()>,
+) -> anyhow::Result<()> {
+    let catalog = Arc::clone(catalog);
+    start_thread("catalog", move || {
+        loop {
+            catalog.refresh(Instant::now());
+            // What could not be hashed before may be readable now.
+            let _ = wake.try_send(());
+            if refresh.is_zero() {
+                return;
+            }
+            std::thread::sleep(refresh);
+        }
+    })
+}
+
+/// Hashes the layers whose digest nothing tells, whenever woken. It may take long, and a folder that changes must not wait
+/// for it.
+pub(super) fn keep_learning(
+    catalog: &Arc<Catalog>,
+    woken: mpsc::Receiver<()>,
+) -> anyhow::Result<()> {
+    let catalog = Arc::clone(catalog);
+    start_thread("learner", move || {
+        for () in woken {
+            catalog.learn();
+        }
+    })
+}
+
+/// Hashes all other layers, whenever woken.
+pub(super) fn keep_verifying(
+    catalog: &Arc<Catalog>,
+    verifier: Verifier,
+    woken: mpsc::Receiver<()>,
+) -> anyhow::Result<()> {
+    let catalog = Arc::clone(catalog);
+    start_thread("background", move || {
+        for () in woken {
+            catalog.verify_all(&verifier);
+        }
+    })
+}
+
+/// The verifier of what is sent, if there is to be one, and the thread that has what it finds be published. Damage
+/// seldom comes alone: what is found soon after is told together.
+pub(super) fn verifier(
+    catalog: &Arc<Catalog>,
+    verify: VerifyWhen,
+) -> anyhow::Result<Option<Verifier>> {
+    if verify == VerifyWhen::Off {
+        return Ok(None);
+    }
+    let (find, found) = mpsc::sync_channel(1);
+    let catalog = Arc::clone(catalog);
+    start_thread("faults", move || {
+        for () in found {
+            catalog.tell_faulty();
+            std::thread::sleep(GATHERING);
+        }
+    })?;
+    // Whoever has been woken already need not be woken twice.
+    Ok(Some(Verifier::new(move || _ = find.try_send(()))))
+}
+
+fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .context("cannot start threads")?;
+    Ok(())
+}
