@@ -13,6 +13,7 @@ mod packages;
 mod proxy;
 mod server;
 mod systems;
+mod user;
 
 mod archives;
 mod bad_input;
