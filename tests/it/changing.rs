@@ -4,6 +4,7 @@
 mod broken;
 mod damage;
 mod folders;
+mod rights;
 
 use std::fs;
 use std::io::Write as _;

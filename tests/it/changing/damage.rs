@@ -123,3 +123,17 @@ fn a_document_is_damaged_from_the_start() {
         });
     }
 }
+/// The layer was right when it was hashed, and is not any more when its end is sent.
+#[test]
+fn a_layer_flips_while_it_is_pulled() {
+    let scene = Scene::of_tar();
+    let layer = old().layers[0].blob();
+    let at = place(&scene.path(), &layer) + LARGE - 100_000;
+    assert_eq!(scene.pulled(), whole(&old()));
+    let begun = Pull::begin(&scene.server, "acme/app", &layer);
+    flip(&scene.path(), at);
+    assert_eq!(begun.end(), End::Cut);
+    let less = Had::Less(old().digest());
+    eventually("it is not there", || scene.pulled() == less);
+    scene.check_told_once("app.tar", "are not those of");
+}
