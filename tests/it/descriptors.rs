@@ -6,10 +6,8 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::thread;
 
-use crate::fixture::{
-    Blob, DockerArchive, Image, Layer, Layout, Naming, Packing, Tree, encoded, sha256,
-};
-use crate::packages::Packages;
+use crate::fixture::{Blob, DockerArchive, Image, Layer, Layout, Naming, sha256};
+use crate::packages::{Packages, many};
 use crate::pull::{End, Had, LARGE, Pull, bytes, pull};
 use crate::server::{Response, Server, Setup, binary};
 use crate::serving::eventually;
@@ -200,35 +198,10 @@ impl<'s> Client<'s> {
     }
 }
 
-/// A Docker archive `acme/app/NUMBER:1`, and the configuration and the layer in it.
-fn small(number: usize) -> (Vec<u8>, [Blob; 2]) {
-    let layer = Blob::new(format!("layer {number}"));
-    let config = Blob::new(format!(
-        r#"{{"architecture": "amd64", "os": "linux", "rootfs": {{"type": "layers", "diff_ids": ["{}"]}}}}"#,
-        layer.digest
-    ));
-    let [config_name, layer_name] = [(&config, "json"), (&layer, "tar")]
-        .map(|(blob, extension)| format!("{}.{extension}", encoded(&blob.digest)));
-    let manifest = format!(
-        r#"[{{"Config": "{config_name}", "RepoTags": ["acme/app/{number}:1"], "Layers": ["{layer_name}"]}}]"#
-    );
-    let tree = Tree::default()
-        .file(&config_name, config.bytes.as_slice())
-        .file(&layer_name, layer.bytes.as_slice())
-        .file("manifest.json", manifest);
-    (tree.tar(&Packing::default()), [config, layer])
-}
-
 #[test]
 fn a_large_shelf_needs_few_descriptors() {
     let packages = Packages::new().with("large.tar", layout(&large(), "large").tar());
-    let shelf: Vec<[Blob; 2]> = (0..ARCHIVES)
-        .map(|number| {
-            let (tar, blobs) = small(number);
-            fs::write(packages.path().join(format!("{number}.tar")), tar).expect("a file");
-            blobs
-        })
-        .collect();
+    let shelf = many(packages.path(), ARCHIVES);
     let server = with_descriptors(256, &packages).start();
     let blob = large().layers[0].blob();
     let slow: Vec<Pull> = (0..SLOW)
@@ -241,7 +214,8 @@ fn a_large_shelf_needs_few_descriptors() {
                 let mut client = Client::new(server);
                 for (number, blobs) in shelf.iter().enumerate().skip(first).step_by(CLIENTS) {
                     for Blob { digest, .. } in blobs {
-                        client.get(&format!("/v2/acme/app/{number}/blobs/{digest}"), digest);
+                        let path = format!("/v2/acme/app/{number}/blobs/{digest}");
+                        client.get(&path, digest);
                     }
                 }
             });

@@ -51,4 +51,5 @@ mod suites;
 mod tidy;
 mod verification;
 mod verifying;
+mod watching;
 mod writers;
