@@ -11,6 +11,8 @@ use super::*;
 use crate::digest::Digest;
 use crate::oci::{Host, Name, Tag};
 
+mod changes;
+
 const OPTIONS: Options = Options {
     auto_latest: true,
     strict_tags: false,
@@ -19,12 +21,16 @@ const OPTIONS: Options = Options {
 
 /// Looks twice, so long apart that whatever changed before has come to rest.
 fn refresh(catalog: &Catalog) {
+    look(catalog);
+    look(catalog);
+}
+
+/// Looks once, long after the look before.
+fn look(catalog: &Catalog) -> Refreshed {
     // Of all tests together: it only has to grow.
     static CLOCK: AtomicU64 = AtomicU64::new(0);
-    for _ in 0..2 {
-        let seconds = CLOCK.fetch_add(10, Ordering::Relaxed);
-        catalog.refresh(Instant::now() + Duration::from_secs(seconds));
-    }
+    let seconds = CLOCK.fetch_add(10, Ordering::Relaxed);
+    catalog.refresh(Instant::now() + Duration::from_secs(seconds))
 }
 
 /// An OCI layout as a folder, with one artifact-like image for each name.
