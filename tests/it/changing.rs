@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::fixture::{Image, Layer, Layout, Node as _, Tree};
 use crate::packages::{Packages, tar};
-use crate::pull::{End, Had, LARGE, Pull, bytes, ever, meanwhile, pull};
+use crate::pull::{End, Had, LARGE, Pull, at_once, bytes, ever, meanwhile, pull};
 use crate::server::Server;
 use crate::serving::eventually;
 
@@ -170,13 +170,8 @@ fn overwrite(path: &Path, bytes: &[u8]) {
     file.set_len(bytes.len() as u64).expect("a length");
 }
 
-fn truncate(path: &Path, length: usize) {
-    let file = fs::File::options().write(true).open(path).expect("a file");
-    file.set_len(length as u64).expect("a length");
-}
-
 #[test]
-fn replaced_by_another_file() {
+fn replaced() {
     let scene = Scene::of_tar();
     let new = image(2, LARGE);
     let replace = |_: &Path| scene.packages.put("app.tar", archive(&new));
@@ -184,50 +179,68 @@ fn replaced_by_another_file() {
 }
 
 #[test]
-fn overwritten_by_as_many_bytes() {
-    let new = image(2, LARGE);
-    assert_eq!(archive(&new).len(), archive(&old()).len());
-    let write = |path: &Path| overwrite(path, &archive(&new));
-    Scene::of_tar().check_gone(write, &[End::Cut], &whole(&new));
+fn overwritten_in_place() {
+    let (same, less, more) = (LARGE, LARGE / 4, LARGE + 1_000_000);
+    assert_eq!(archive(&image(2, same)).len(), archive(&old()).len());
+    let check = |length, write: fn(&Path, &[u8])| {
+        let new = image(2, length);
+        let write = |path: &Path| write(path, &archive(&new));
+        Scene::of_tar().check_gone(write, &[End::Cut], &whole(&new));
+    };
+    // As `cp` does it: first there is nothing.
+    let anew = |path: &Path, bytes: &[u8]| fs::write(path, bytes).expect("written");
+    at_once(&[
+        ("as many bytes", &|| check(same, overwrite)),
+        ("fewer bytes", &|| check(less, overwrite)),
+        ("more bytes", &|| check(more, anew)),
+    ]);
 }
 
 #[test]
-fn overwritten_by_fewer_bytes() {
-    let new = image(2, LARGE / 4);
-    let write = |path: &Path| overwrite(path, &archive(&new));
-    Scene::of_tar().check_gone(write, &[End::Cut], &whole(&new));
+fn truncated() {
+    let check = |length, says| {
+        let scene = Scene::of_tar();
+        let truncate = |path: &Path| {
+            let file = fs::File::options().write(true).open(path).expect("a file");
+            file.set_len(length).expect("a length");
+        };
+        scene.check_gone(truncate, &[End::Cut], &Had::Nothing);
+        scene.check_told_once("app.tar", says);
+    };
+    at_once(&[
+        ("in a layer", &|| {
+            check(LARGE as u64 / 2, "the archive is incomplete");
+        }),
+        ("to nothing", &|| check(0, "the file is empty")),
+    ]);
 }
 
-/// As `cp` does it: first there is nothing.
+/// What is there is what was there, whatever was done with the file: nobody is told otherwise, and what cannot be told
+/// from another file is cut at worst.
 #[test]
-fn overwritten_by_more_bytes() {
-    let new = image(2, LARGE + 1_000_000);
-    let write = |path: &Path| fs::write(path, archive(&new)).expect("written");
-    Scene::of_tar().check_gone(write, &[End::Cut], &whole(&new));
-}
-
-#[test]
-fn truncated_in_a_layer() {
-    let scene = Scene::of_tar();
-    scene.check_gone(|path| truncate(path, LARGE / 2), &[End::Cut], &Had::Nothing);
-    scene.check_told_once("app.tar", "the archive is incomplete");
-}
-
-#[test]
-fn truncated_to_nothing() {
-    let scene = Scene::of_tar();
-    scene.check_gone(|path| truncate(path, 0), &[End::Cut], &Had::Nothing);
-    scene.check_told_once("app.tar", "the file is empty");
-}
-
-/// What follows the end of a tar is no part of it.
-#[test]
-fn appended_to() {
+fn the_same_again() {
+    let check = |ends: &[End], change: &dyn Fn(&Path)| {
+        Scene::of_tar().check(change, ends, &whole(&old()));
+    };
+    // What follows the end of a tar is no part of it.
     let append = |path: &Path| {
         let mut file = fs::File::options().append(true).open(path).expect("a file");
         file.write_all(b"and more").expect("written");
     };
-    Scene::of_tar().check(append, &[End::Whole, End::Cut], &whole(&old()));
+    let touch = |path: &Path| {
+        let file = fs::File::options().write(true).open(path).expect("a file");
+        file.set_modified(std::time::UNIX_EPOCH).expect("a time");
+    };
+    let rename = |path: &Path| {
+        let folder = path.with_file_name("deep").join("er");
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::rename(path, folder.join("z.tar")).expect("a new name");
+    };
+    at_once(&[
+        ("appended to", &|| check(&[End::Whole, End::Cut], &append)),
+        ("touched", &|| check(&[End::Whole, End::Cut], &touch)),
+        ("renamed", &|| check(&[End::Whole], &rename)),
+    ]);
 }
 
 #[test]
@@ -235,45 +248,17 @@ fn deleted_and_put_back() {
     let scene = Scene::of_tar();
     let delete = |path: &Path| fs::remove_file(path).expect("deleted");
     scene.check_gone(delete, &[End::Whole], &Had::Nothing);
+    let served = || eventually("it is served again", || scene.pulled() == whole(&old()));
     scene.packages.put("app.tar", archive(&old()));
-    let expected = whole(&old());
-    eventually("it is served again", || scene.pulled() == expected);
-}
-
-/// Nobody has the time to notice that it was gone.
-#[test]
-fn deleted_and_put_back_at_once() {
-    let scene = Scene::of_tar();
-    let replace = |path: &Path| {
-        fs::remove_file(path).expect("deleted");
-        scene.packages.put("app.tar", archive(&old()));
-    };
+    served();
+    // Nobody has the time to notice that it was gone.
     let layer = old().layers[0].blob();
     let begun = Pull::begin(&scene.server, "acme/app", &layer);
-    replace(&scene.path());
-    scene.server.wait_for_stderr("Changed: now ");
-    let expected = whole(&old());
-    eventually("it is served again", || scene.pulled() == expected);
+    let publications = || scene.server.stderr().matches("Changed: now ").count();
+    let before = publications();
+    delete(&scene.path());
+    scene.packages.put("app.tar", archive(&old()));
+    eventually("it is noticed all the same", || publications() > before);
+    served();
     assert_eq!(begun.end(), End::Whole);
-}
-
-#[test]
-fn renamed() {
-    let scene = Scene::of_tar();
-    let rename = |path: &Path| {
-        let folder = scene.packages.path().join("deep/er");
-        fs::create_dir_all(&folder).expect("a folder");
-        fs::rename(path, folder.join("z.tar")).expect("a new name");
-    };
-    scene.check(rename, &[End::Whole], &whole(&old()));
-}
-
-/// The time alone changes: the bytes are read again, and found to be what they were.
-#[test]
-fn touched() {
-    let touch = |path: &Path| {
-        let file = fs::File::options().write(true).open(path).expect("a file");
-        file.set_modified(std::time::UNIX_EPOCH).expect("a time");
-    };
-    Scene::of_tar().check(touch, &[End::Whole, End::Cut], &whole(&old()));
 }

@@ -3,22 +3,26 @@
 use super::*;
 use crate::fixture::{Packing, blob_path};
 
-/// What is no archive, and what is said about it.
-fn broken() -> [(Vec<u8>, &'static str); 3] {
+/// Checks something with each sort of what is no archive, and with what is said about it.
+fn each(check: &(dyn Fn(&[u8], &str) + Sync)) {
     let new = archive(&image(2, LARGE / 4));
-    [
-        (new[..LARGE / 8].to_vec(), "the archive is incomplete"),
-        (b"garbage".repeat(1000), "it is not a tar archive"),
-        (Vec::new(), "the file is empty"),
-    ]
+    at_once(&[
+        ("truncated", &|| {
+            check(&new[..LARGE / 8], "the archive is incomplete");
+        }),
+        ("garbage", &|| {
+            check(&b"garbage".repeat(1000), "it is not a tar archive");
+        }),
+        ("empty", &|| check(b"", "the file is empty")),
+    ]);
 }
 
 /// Nothing of it is published, and it is told once; then a good version comes.
 #[test]
-fn a_broken_version_publishes_nothing() {
-    for (broken, says) in broken() {
+fn it_publishes_nothing() {
+    each(&|broken, says| {
         let scene = Scene::of_tar();
-        let replace = |_: &Path| scene.packages.put("app.tar", &broken);
+        let replace = |_: &Path| scene.packages.put("app.tar", broken);
         scene.check_gone(replace, &[End::Whole], &Had::Nothing);
         let catalog = scene.server.get("/v2/_catalog").json();
         assert_eq!(catalog["repositories"], serde_json::json!(["acme/other"]));
@@ -26,26 +30,23 @@ fn a_broken_version_publishes_nothing() {
         scene.packages.put("app.tar", archive(&good));
         eventually("it is served", || scene.pulled() == whole(&good));
         scene.check_told_once("app.tar", says);
-    }
+    });
 }
 
 /// Whoever asks for what another archive holds as well does not notice anything.
 #[test]
 fn copies_elsewhere_go_on() {
-    for (broken, says) in broken() {
-        let scene = Scene::of_tar();
-        scene.packages.put("copy.tar", archive(&old()));
-        scene.server.wait_for_stderr("Changed: now 2 repositories");
+    each(&|broken, says| {
+        let packages = Packages::new().with("app.tar", archive(&old()));
+        packages.put("copy.tar", archive(&old()));
+        let scene = Scene::of(packages, "app.tar");
         let layer = old().layers[0].blob();
         let begun = Pull::begin(&scene.server, "acme/app", &layer);
-        let seen = meanwhile(
-            2,
-            || scene.pulled(),
-            || {
-                scene.packages.put("app.tar", &broken);
-                scene.server.wait_for_stderr(says);
-            },
-        );
+        let ask = || scene.pulled();
+        let seen = meanwhile(2, ask, || {
+            scene.packages.put("app.tar", broken);
+            scene.server.wait_for_stderr(says);
+        });
         assert_eq!(ever(&seen), [whole(&old())].into());
         assert_eq!(scene.pulled(), whole(&old()));
         assert_eq!(begun.end(), End::Whole);
@@ -54,12 +55,12 @@ fn copies_elsewhere_go_on() {
         scene.packages.put("app.tar", archive(&good));
         eventually("it is served", || scene.pulled() == whole(&good));
         scene.check_told_once("app.tar", says);
-    }
+    });
 }
 
 /// What comes before the place where a new version ends is whole, and is not served either.
 #[test]
-fn the_good_half_of_a_broken_version_is_not_published() {
+fn its_good_half_is_not_published() {
     let scene = Scene::of_tar();
     let (first, second) = (image(2, 100_000), image(3, 100_000));
     let two = Layout::new()

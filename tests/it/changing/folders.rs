@@ -28,29 +28,26 @@ fn less() -> Had {
 }
 
 #[test]
-fn a_blob_replaced_by_the_same() {
-    let put = |folder: &Path| replace(&layer_file(folder), &old().layers[0].blob().bytes);
-    Scene::of_folder().check(put, &[End::Whole], &whole(&old()));
+fn a_blob_is_replaced() {
+    let same = || {
+        let put = |folder: &Path| replace(&layer_file(folder), &old().layers[0].blob().bytes);
+        Scene::of_folder().check(put, &[End::Whole], &whole(&old()));
+    };
+    let damage = |ends: &[End], write: fn(&Path, &[u8])| {
+        let scene = Scene::of_folder();
+        let write = |folder: &Path| write(&layer_file(folder), &damaged());
+        scene.check(write, ends, &less());
+        scene.check_told_once("app", "are not those of");
+    };
+    at_once(&[
+        ("by the same", &same),
+        ("by a damaged one", &|| damage(&[End::Whole], replace)),
+        ("in place", &|| damage(&[End::Cut], overwrite)),
+    ]);
 }
 
 #[test]
-fn a_blob_replaced_by_a_damaged_one() {
-    let scene = Scene::of_folder();
-    let put = |folder: &Path| replace(&layer_file(folder), &damaged());
-    scene.check(put, &[End::Whole], &less());
-    scene.check_told_once("app", "are not those of");
-}
-
-#[test]
-fn a_blob_damaged_in_place() {
-    let scene = Scene::of_folder();
-    let write = |folder: &Path| overwrite(&layer_file(folder), &damaged());
-    scene.check(write, &[End::Cut], &less());
-    scene.check_told_once("app", "are not those of");
-}
-
-#[test]
-fn a_blob_deleted() {
+fn a_blob_is_deleted_and_put_back() {
     let scene = Scene::of_folder();
     let delete = |folder: &Path| fs::remove_file(layer_file(folder)).expect("deleted");
     scene.check(delete, &[End::Whole], &less());
@@ -60,38 +57,36 @@ fn a_blob_deleted() {
 }
 
 /// As tools add an image to a layout: the blobs first, the index last.
-fn add(new: &Image, folder: &Path, put_index: impl Fn(&Path, &[u8])) {
-    for blob in new.blobs() {
-        fs::write(folder.join(blob_path(&blob.digest)), blob.bytes).expect("a file");
-    }
-    let index = layout(new).content("index.json").to_vec();
-    put_index(&folder.join("index.json"), &index);
-}
-
 #[test]
-fn the_index_replaced() {
-    let new = image(2, LARGE / 4);
-    let change = |folder: &Path| add(&new, folder, replace);
-    Scene::of_folder().check(change, &[End::Whole], &whole(&new));
-}
-
-#[test]
-fn the_index_overwritten() {
-    let new = image(2, LARGE / 4);
-    let change = |folder: &Path| add(&new, folder, overwrite);
-    Scene::of_folder().check(change, &[End::Whole], &whole(&new));
-}
-
-#[test]
-fn deleted() {
-    let delete = |folder: &Path| fs::remove_dir_all(folder).expect("deleted");
-    Scene::of_folder().check_gone(delete, &[End::Whole], &Had::Nothing);
-}
-
-#[test]
-fn renamed() {
-    let rename = |folder: &Path| {
-        fs::rename(folder, folder.with_file_name("moved")).expect("a new name");
+fn the_index_is_replaced() {
+    let check = |put_index: fn(&Path, &[u8])| {
+        let new = image(2, LARGE / 4);
+        let change = |folder: &Path| {
+            for blob in new.blobs() {
+                fs::write(folder.join(blob_path(&blob.digest)), blob.bytes).expect("a file");
+            }
+            let index = layout(&new).content("index.json").to_vec();
+            put_index(&folder.join("index.json"), &index);
+        };
+        Scene::of_folder().check(change, &[End::Whole], &whole(&new));
     };
-    Scene::of_folder().check(rename, &[End::Whole], &whole(&old()));
+    at_once(&[
+        ("by another file", &|| check(replace)),
+        ("in place", &|| check(overwrite)),
+    ]);
+}
+
+#[test]
+fn the_folder_goes_elsewhere() {
+    let delete = || {
+        let delete = |folder: &Path| fs::remove_dir_all(folder).expect("deleted");
+        Scene::of_folder().check_gone(delete, &[End::Whole], &Had::Nothing);
+    };
+    let rename = || {
+        let rename = |folder: &Path| {
+            fs::rename(folder, folder.with_file_name("moved")).expect("a new name");
+        };
+        Scene::of_folder().check(rename, &[End::Whole], &whole(&old()));
+    };
+    at_once(&[("deleted", &delete), ("renamed", &rename)]);
 }

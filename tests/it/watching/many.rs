@@ -11,7 +11,7 @@ fn a_thousand_files_come_and_go_at_once() {
         return;
     }
     let (packages, store) = (Packages::new(), elsewhere());
-    packages.put("other.tar", archive("other", "other"));
+    packages.put("other.tar", archive("other", "1"));
     let shelf = many(store.path(), COUNT);
     let server = Server::serving(packages.path());
     let place =

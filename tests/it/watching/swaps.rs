@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::*;
-use crate::pull::{ever, meanwhile};
+use crate::pull::{at_once, ever, meanwhile};
 
 /// Two folders with two archives each, outside of what is served at first.
 struct Shelves(TempDir);
@@ -26,13 +26,6 @@ impl Shelves {
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
-
-    /// Gives the link another target, as whoever deploys does it: by renaming a new one.
-    fn relink(&self, link: &str, target: &str) {
-        let next = self.path("next link");
-        symlink(target, &next).expect("a link");
-        fs::rename(&next, self.path(link)).expect("a new name");
-    }
 }
 
 /// The tags of all that is served.
@@ -46,12 +39,9 @@ fn tags(server: &Server) -> Vec<String> {
 }
 
 /// Serves `root`, in which the first shelf is; after `swap` the second one is there. Nobody sees anything else, though all
-/// ask all the time, and it is published once.
+/// ask all the time, and it is published once. A server that nobody asks notices it as well.
 fn check(root: &Path, swap: impl FnOnce()) {
-    if !changes_are_told() {
-        return;
-    }
-    let server = Server::serving(root);
+    let [server, quiet] = [Server::serving(root), Server::serving(root)];
     let shelf = |version: &str| vec![format!("{version}-a"), format!("{version}-b")];
     assert_eq!(tags(&server), shelf("v1"));
     let ask = || {
@@ -85,46 +75,11 @@ fn check(root: &Path, swap: impl FnOnce()) {
         assert!(is_right, "{tags:?} {had:?}");
     }
     assert_eq!(ask(), (shelf("v2"), second));
-    assert_eq!(publications(&server), 1, "{}", server.stderr());
-}
-
-#[test]
-fn the_root_is_a_link() {
-    let shelves = Shelves::new();
-    shelves.relink("current", "v1");
-    let swap = || shelves.relink("current", "v2");
-    check(&shelves.path("current"), swap);
-}
-
-#[test]
-fn a_link_in_the_root() {
-    let shelves = Shelves::new();
-    fs::create_dir(shelves.path("root")).expect("a folder");
-    for version in ["v1", "v2"] {
-        let hidden = shelves.path(&format!("root/.{version}"));
-        fs::rename(shelves.path(version), hidden).expect("moved");
+    quiet.wait_for_stderr("Changed: now ");
+    assert_eq!(tags(&quiet), shelf("v2"));
+    for server in [server, quiet] {
+        assert_eq!(publications(&server), 1, "{}", server.stderr());
     }
-    shelves.relink("root/current", ".v1");
-    let swap = || shelves.relink("root/current", ".v2");
-    check(&shelves.path("root"), swap);
-}
-
-/// As a `ConfigMap` is mounted: each file is a link through one link that is swapped.
-#[test]
-fn links_through_a_link() {
-    let shelves = Shelves::new();
-    fs::create_dir(shelves.path("root")).expect("a folder");
-    for version in ["v1", "v2"] {
-        let hidden = shelves.path(&format!("root/..{version}"));
-        fs::rename(shelves.path(version), hidden).expect("moved");
-    }
-    shelves.relink("root/..data", "..v1");
-    for part in ["a.tar", "b.tar"] {
-        let target = format!("..data/{part}");
-        symlink(target, shelves.path("root").join(part)).expect("a link");
-    }
-    let swap = || shelves.relink("root/..data", "..v2");
-    check(&shelves.path("root"), swap);
 }
 
 /// Runs what a person would type in the folder of the shelves.
@@ -136,40 +91,76 @@ fn sh(shelves: &Shelves, line: &str) {
     assert!(done.is_ok_and(|status| status.success()), "{line}");
 }
 
-#[test]
-fn a_folder_in_the_root() {
+/// Prepares the shelves, serves the folder `root` there, and swaps.
+fn check_typed(prepare: &str, root: &str, swap: &str) {
     let shelves = Shelves::new();
-    sh(&shelves, "mkdir root && mv v1 root/shelf");
-    let swap = || sh(&shelves, "mv root/shelf v1 && mv v2 root/shelf");
-    check(&shelves.path("root"), swap);
+    sh(&shelves, prepare);
+    check(&shelves.path(root), || sh(&shelves, swap));
 }
 
 #[test]
-fn the_root_itself() {
-    let shelves = Shelves::new();
-    sh(&shelves, "mv v1 root");
-    let swap = || sh(&shelves, "mv root v1 && mv v2 root");
-    check(&shelves.path("root"), swap);
-}
-
-/// The other folder comes over the one that is there, as `rsync --delete-after` makes it: file by file.
-#[test]
-fn file_by_file() {
-    let shelves = Shelves::new();
-    sh(&shelves, "mv v1 root");
-    let swap = || sh(&shelves, "mv v2/a.tar root && mv v2/b.tar root");
-    check(&shelves.path("root"), swap);
-}
-
-#[test]
-fn under_other_names() {
-    let shelves = Shelves::new();
-    sh(&shelves, "mv v1 root");
-    let swap = || {
-        sh(
-            &shelves,
-            "cp v2/a.tar root/c.tar && cp v2/b.tar root/d.tar && rm root/a.tar root/b.tar",
-        )
+fn a_link_gets_another_target() {
+    if !changes_are_told() {
+        return;
+    }
+    let root = || {
+        check_typed(
+            "ln -s v1 current",
+            "current",
+            "ln -s v2 next && mv -T next current",
+        );
     };
-    check(&shelves.path("root"), swap);
+    let inside = || {
+        check_typed(
+            "mkdir root && mv v1 root/.v1 && mv v2 root/.v2 && ln -s .v1 root/current",
+            "root",
+            "ln -s .v2 root/.next && mv -T root/.next root/current",
+        );
+    };
+    // As a `ConfigMap` is mounted.
+    let through = || {
+        check_typed(
+            "mkdir root && cd root && mv ../v1 ..v1 && mv ../v2 ..v2 && ln -s ..v1 ..data && \
+             ln -s ..data/a.tar ..data/b.tar .",
+            "root",
+            "cd root && ln -s ..v2 ..next && mv -T ..next ..data",
+        );
+    };
+    at_once(&[
+        ("the root", &root),
+        ("in the root", &inside),
+        ("on the way to files", &through),
+    ]);
+}
+
+#[test]
+fn a_folder_takes_the_place() {
+    if !changes_are_told() {
+        return;
+    }
+    let folder = || {
+        check_typed(
+            "mkdir root && mv v1 root/shelf",
+            "root",
+            "mv root/shelf v1 && mv v2 root/shelf",
+        );
+    };
+    let root = || check_typed("mv v1 root", "root", "mv root v1 && mv v2 root");
+    at_once(&[("in the root", &folder), ("the root itself", &root)]);
+}
+
+#[test]
+fn files_take_the_place() {
+    if !changes_are_told() {
+        return;
+    }
+    let same = || check_typed("mv v1 root", "root", "mv v2/a.tar root && mv v2/b.tar root");
+    let others = || {
+        check_typed(
+            "mv v1 root",
+            "root",
+            "cp v2/a.tar root/c.tar && cp v2/b.tar root/d.tar && rm root/a.tar root/b.tar",
+        );
+    };
+    at_once(&[("one by one", &same), ("under other names", &others)]);
 }

@@ -91,7 +91,7 @@ fn no_file_is_opened_again() {
     }
     let docker =
         DockerArchive::new(Naming::Skopeo).image(&Image::new("docker"), Some(&["docker:1"]));
-    packages.put_folder("layout", &layout("layout", &Image::new("layout")).tree());
+    packages.put_folder("layout", &layout("layout", "1").tree());
     packages.put_folder("unpacked", &docker.tree());
     packages.put_folder("dir", &dir(&Image::new("dir")));
     packages.put("broken.tar", "no archive");
@@ -111,9 +111,9 @@ fn no_file_is_opened_again() {
         });
     }
     // What comes after shows that both looks have ended.
-    packages.put("new.tar", archive("new", "new"));
+    packages.put("new.tar", archive("new", "1"));
     server.signal("HUP");
-    comes(&server, "new", "new");
+    comes(&server, "new", "1");
     opened.files.extend(openings.so_far().files);
     opened
         .files
