@@ -66,7 +66,7 @@ impl Archive {
     /// This archive, known to have been `before`: what cannot be read now, and did not change, holds what it held.
     #[must_use]
     pub(super) fn after(mut self, before: &Self) -> Self {
-        let is_same = before.is_moved_to(&self.candidate) && before.place() == self.place();
+        let is_same = before.is_moved_to(&self.candidate);
         let is_less = self.found.held() < before.found.held();
         if self.is_unsettled && !self.is_changing && is_same && is_less {
             self.found = Arc::clone(&before.found);
