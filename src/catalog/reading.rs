@@ -42,16 +42,31 @@ pub(super) fn learn_all(pending: &[Arc<Archive>]) -> Vec<(Arc<Archive>, Arc<Arch
     pending.iter().zip(learned).filter_map(read).collect()
 }
 
-/// The archives that come of `steps`, in their order. An archive whose reader fails is left out.
-pub(super) fn read_all(steps: &[Step]) -> Vec<Arc<Archive>> {
+/// The archives that come of `steps`, in their order, and whether one of them was written to while it was read. An archive
+/// whose reader fails is left out.
+pub(super) fn read_all(steps: &[Step]) -> (Vec<Arc<Archive>>, bool) {
     let is_read = |step: &&Step| matches!(step, Step::Read { .. });
     let changed: Vec<&Step> = steps.iter().filter(is_read).collect();
-    let mut read = in_parallel(&changed, |step| step.result()).into_iter();
+    let read = in_parallel(&changed, |step| step.result());
+    let is_changing = read.iter().flatten().any(|archive| archive.is_changing);
+    let mut read = read.into_iter();
     let archive = |step: &Step| match step {
         Step::Keep(archive) => Some(Arc::clone(archive)),
-        Step::Read { .. } => read.next()?,
+        Step::Read { before, .. } => {
+            let archive = read.next()??;
+            // What is being written to stays as it was.
+            let before = before
+                .as_ref()
+                .filter(|before| before.place() == archive.place());
+            Some(
+                before
+                    .filter(|_| archive.is_changing)
+                    .cloned()
+                    .unwrap_or(archive),
+            )
+        }
     };
-    steps.iter().filter_map(archive).collect()
+    (steps.iter().filter_map(archive).collect(), is_changing)
 }
 
 impl Step {
