@@ -31,6 +31,7 @@ use arc_swap::ArcSwapOption;
 use self::look::Look;
 use self::reading::{learn_all, read_all, unhashed};
 use self::settle::Settling;
+use crate::archive::Learned;
 use crate::content::{Root, Verdict};
 
 pub use crate::archive::problem::Printable;
@@ -177,15 +178,16 @@ impl Catalog {
         if look.is_held {
             return refreshed;
         }
-        let stock = Stock {
-            archives: read_all(&look.steps),
-            problems: look.problems,
-            lost: look.lost,
-        };
-        if stock.archives.iter().any(|archive| archive.is_changing) {
+        let (archives, is_changing) = read_all(&look.steps);
+        if is_changing {
             refreshed.again = Some(look::PAUSE);
             state.refreshed = refreshed;
         }
+        let stock = Stock {
+            archives,
+            problems: look.problems,
+            lost: look.lost,
+        };
         if is_first || !stock.is_same(&state.stock) {
             self.publish(state, stock);
         }
@@ -244,7 +246,12 @@ impl Catalog {
     /// Publishes what is served anew, because something of it turned out to be wrong or unreadable.
     pub fn tell_faulty(&self) {
         let state = self.state();
-        let stock = state.stock.clone();
+        let mut stock = state.stock.clone();
+        for archive in &mut stock.archives {
+            if archive.is_mistaken() {
+                *archive = Arc::new(archive.read_again(Learned::default()));
+            }
+        }
         self.publish(state, stock);
     }
 

@@ -42,16 +42,31 @@ pub(super) fn learn_all(pending: &[Arc<Archive>]) -> Vec<(Arc<Archive>, Arc<Arch
     pending.iter().zip(learned).filter_map(read).collect()
 }
 
-/// The archives that come of `steps`, in their order. An archive whose reader fails is left out.
-pub(super) fn read_all(steps: &[Step]) -> Vec<Arc<Archive>> {
+/// The archives that come of `steps`, in their order, and whether one of them was written to while it was read. An archive
+/// whose reader fails is left out.
+pub(super) fn read_all(steps: &[Step]) -> (Vec<Arc<Archive>>, bool) {
     let is_read = |step: &&Step| matches!(step, Step::Read { .. });
     let changed: Vec<&Step> = steps.iter().filter(is_read).collect();
-    let mut read = in_parallel(&changed, |step| step.result()).into_iter();
+    let read = in_parallel(&changed, |step| step.result());
+    let is_changing = read.iter().flatten().any(|archive| archive.is_changing);
+    let mut read = read.into_iter();
     let archive = |step: &Step| match step {
         Step::Keep(archive) => Some(Arc::clone(archive)),
-        Step::Read { .. } => read.next()?,
+        Step::Read { before, .. } => {
+            let archive = read.next()??;
+            // What is being written to stays as it was.
+            let before = before
+                .as_ref()
+                .filter(|before| before.place() == archive.place());
+            Some(
+                before
+                    .filter(|_| archive.is_changing)
+                    .cloned()
+                    .unwrap_or(archive),
+            )
+        }
     };
-    steps.iter().filter_map(archive).collect()
+    (steps.iter().filter_map(archive).collect(), is_changing)
 }
 
 impl Step {
@@ -69,15 +84,15 @@ impl Step {
 
 /// Reads `candidate`, after `before` was read in its place.
 fn read_after(before: Option<&Arc<Archive>>, root: usize, candidate: &Candidate) -> Arc<Archive> {
-    // What was learned holds as long as the file stays the same, whatever else went wrong with it.
-    let same = before.filter(|before| before.is_of(candidate));
+    // What was learned holds as long as the file stays the same, whatever else went wrong with it, and wherever it is.
+    let same = before.filter(|before| before.is_moved_to(candidate));
     let learned = same.map(|before| before.learned.clone());
     let archive = Archive::read(root, candidate.clone(), learned.unwrap_or_default());
     let Some(before) = before else {
         return Arc::new(archive);
     };
     let archive = archive.after(before);
-    if same.is_some() && before.is_as_bad_as(&archive) {
+    if before.is_of(candidate) && before.is_as_bad_as(&archive) {
         // Still the same trouble: nothing to publish.
         Arc::clone(before)
     } else {
