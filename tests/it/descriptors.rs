@@ -5,6 +5,7 @@ use std::io::{BufReader, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::fixture::{Blob, DockerArchive, Image, Layer, Layout, Naming, sha256};
 use crate::packages::{Packages, many};
@@ -165,6 +166,8 @@ const ARCHIVES: usize = 5000;
 const CLIENTS: usize = 200;
 /// So many others take their time and have a file open each.
 const SLOW: usize = 80;
+/// How long one that is told to ask again does so.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One connection on which many requests are made.
 struct Client<'s> {
@@ -180,7 +183,8 @@ impl<'s> Client<'s> {
 
     /// What lies at the path and has this digest. Whoever is told to ask again does so.
     fn get(&mut self, path: &str, digest: &str) {
-        loop {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
             let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
             self.stream
                 .get_mut()
@@ -193,8 +197,9 @@ impl<'s> Client<'s> {
                 return;
             }
             assert_eq!(answer.status, 429, "{path}: {}", answer.text());
-            thread::sleep(std::time::Duration::from_millis(100));
+            thread::sleep(Duration::from_millis(100));
         }
+        panic!("{path}: refused for {PATIENCE:?}");
     }
 }
 
