@@ -13,6 +13,7 @@ mod build;
 mod check;
 mod coalesce;
 mod names;
+mod recall;
 mod repository;
 mod scan;
 mod snapshot;
@@ -22,12 +23,14 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
 
-use crate::archive::{Candidate, Learned, Unhashed};
+use crate::archive::{Candidate, Unhashed};
+use crate::cache::{Cache, Hints};
 use crate::content::{Root, Verdict};
+use crate::digest::Digest;
 
 pub use crate::archive::{Document, Image, Problem, Severity};
 pub use archive::Archive;
@@ -75,6 +78,8 @@ pub struct Catalog {
     /// Held while refreshing: one scan at a time.
     state: Mutex<State>,
     listener: Listener,
+    /// What was found out before, if that is remembered.
+    cache: Option<Arc<Cache>>,
 }
 
 #[derive(Default)]
@@ -94,7 +99,15 @@ impl Catalog {
             current: ArcSwapOption::empty(),
             state: Mutex::default(),
             listener,
+            cache: None,
         }
+    }
+
+    /// The same, remembering in `cache` what it learns.
+    #[must_use]
+    pub fn remembering(mut self, cache: Option<Arc<Cache>>) -> Self {
+        self.cache = cache;
+        self
     }
 
     /// What is served now; `None` before the first refresh has ended.
@@ -117,7 +130,9 @@ impl Catalog {
             // What could not be seen is not gone.
             return;
         }
-        let archives = read_changed(scan.candidates, &state.archives);
+        let hints = self.hints();
+        let archives = read_changed(scan.candidates, &state.archives, hints.as_ref());
+        drop(hints);
         let is_known = is_same(&archives, &state.archives) && scan.problems == state.scan_problems;
         if is_known && previous.is_some() {
             return;
@@ -147,9 +162,51 @@ impl Catalog {
             };
             let count = pending.iter().take_while(fits).count().max(1);
             let together: Vec<_> = pending.drain(..count).collect();
-            has_learned |= self.replace(&learn_all(&together));
+            has_learned |= self.replace(&self.learn_all(&together));
         }
         has_learned
+    }
+
+    /// The archives that are `pending`, each with itself as it is read with what could be learned of it.
+    fn learn_all(&self, pending: &[Arc<Archive>]) -> Vec<(Arc<Archive>, Arc<Archive>)> {
+        let layers: Vec<(usize, &Unhashed)> = pending
+            .iter()
+            .enumerate()
+            .flat_map(|(number, archive)| {
+                archive
+                    .found
+                    .pending
+                    .iter()
+                    .map(move |layer| (number, layer))
+            })
+            .collect();
+        let digests = in_parallel(&layers, |(_, layer)| {
+            let began = SystemTime::now();
+            let digest = layer.hash().ok()?;
+            if let Some(cache) = &self.cache {
+                recall::remember(cache, layer, &digest, began);
+            }
+            Some(digest)
+        });
+        let mut learned: Vec<Vec<(Unhashed, Digest)>> =
+            pending.iter().map(|_| Vec::new()).collect();
+        for ((number, layer), digest) in layers.into_iter().zip(digests) {
+            // What cannot be read stays pending.
+            let digest = digest.flatten();
+            learned[number].extend(digest.map(|digest| (layer.clone(), digest)));
+        }
+        let hints = self.hints();
+        let read = |(archive, learned): (&Arc<Archive>, &Vec<_>)| {
+            let again = recall::recall(recall::learn(archive, learned), hints.as_ref());
+            (Arc::clone(archive), Arc::new(again))
+        };
+        let learned = pending.iter().zip(&learned);
+        let learned = learned.filter(|(_, learned)| !learned.is_empty());
+        learned.map(read).collect()
+    }
+
+    fn hints(&self) -> Option<Hints<'_>> {
+        self.cache.as_deref().map(Cache::hints)
     }
 
     /// Publishes archives that were read again, in place of those that they were before; false if there are none.
@@ -256,37 +313,12 @@ fn unhashed(archive: &Archive) -> u64 {
     layers.map(Unhashed::size).fold(0, u64::saturating_add)
 }
 
-/// The archives that are `pending`, each with itself as it is read with what could be learned of it.
-fn learn_all(pending: &[Arc<Archive>]) -> Vec<(Arc<Archive>, Arc<Archive>)> {
-    let layers: Vec<(usize, &Unhashed)> = pending
-        .iter()
-        .enumerate()
-        .flat_map(|(number, archive)| {
-            archive
-                .found
-                .pending
-                .iter()
-                .map(move |layer| (number, layer))
-        })
-        .collect();
-    let digests = in_parallel(&layers, |(_, layer)| layer.hash().ok());
-    let mut learned: Vec<Option<Learned>> = pending.iter().map(|_| None).collect();
-    for ((number, layer), digest) in layers.into_iter().zip(digests) {
-        // What cannot be read stays pending.
-        if let Some(digest) = digest.flatten() {
-            let known = learned[number].get_or_insert_with(|| pending[number].learned.clone());
-            known.insert(layer, digest);
-        }
-    }
-    let read = |(archive, learned): (&Arc<Archive>, Option<Learned>)| {
-        let again = archive.read_again(learned?);
-        Some((Arc::clone(archive), Arc::new(again)))
-    };
-    pending.iter().zip(learned).filter_map(read).collect()
-}
-
 /// The archives at `candidates`, in their order; those that did not change are kept from `known`.
-fn read_changed(candidates: Vec<(usize, Candidate)>, known: &[Arc<Archive>]) -> Vec<Arc<Archive>> {
+fn read_changed(
+    candidates: Vec<(usize, Candidate)>,
+    known: &[Arc<Archive>],
+    hints: Option<&Hints<'_>>,
+) -> Vec<Arc<Archive>> {
     let known: HashMap<(usize, &Path), &Arc<Archive>> = known
         .iter()
         .map(|archive| (archive.place(), archive))
@@ -310,7 +342,8 @@ fn read_changed(candidates: Vec<(usize, Candidate)>, known: &[Arc<Archive>]) -> 
         .collect();
     let mut read = in_parallel(&changed, |((root, candidate), learned)| {
         let learned = learned.cloned().unwrap_or_default();
-        Arc::new(Archive::read(*root, candidate.clone(), learned))
+        let archive = Archive::read(*root, candidate.clone(), learned);
+        Arc::new(recall::recall(archive, hints))
     })
     .into_iter();
     before

@@ -15,10 +15,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use self::bind::{address_line, bind};
-use self::keep::{keep_fresh, keep_learning, keep_verifying, verifier};
+use self::keep::{
+    keep_fresh, keep_learning, keep_remembering, keep_verifying, remember_the_rest, verifier,
+};
 use self::talk::{Talk, tell_misses};
 use super::text::count;
 use super::{Failure, catalog};
+use crate::cache::Cache;
 use crate::catalog::{Catalog, Event, Verifier};
 use crate::config::{self, VerifyWhen};
 use crate::content::{Content, OpenError, Opened};
@@ -72,10 +75,15 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
         // Nobody listens where nothing is hashed unasked.
         let _ = publish.try_send(());
     });
-    let catalog = Arc::new(catalog(&config.catalog, listener)?);
+    let cache = config.cache.map(|folder| Arc::new(Cache::new(folder)));
+    let catalog = catalog(&config.catalog, listener)?.remembering(cache.clone());
+    let catalog = Arc::new(catalog);
     log.say(&address_line(&config.listen, &address, listeners.len()));
     keep_fresh(&catalog, config.refresh, wake).map_err(Failure::Start)?;
-    let verifier = verifier(&catalog, config.verify).map_err(Failure::Start)?;
+    let verifier = verifier(&catalog, config.verify, cache.clone()).map_err(Failure::Start)?;
+    if let Some(cache) = &cache {
+        keep_remembering(cache, &log).map_err(Failure::Start)?;
+    }
     keep_learning(&catalog, woken).map_err(Failure::Start)?;
     if let (VerifyWhen::Background, Some(verifier)) = (config.verify, &verifier) {
         keep_verifying(&catalog, verifier.clone(), published_new).map_err(Failure::Start)?;
@@ -102,6 +110,9 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
             "{connections} after {:?} of waiting",
             config.drain
         ));
+    }
+    if let Some(cache) = cache {
+        remember_the_rest(cache, &log).await;
     }
     tell_misses(&observer, &log);
     drop((observer, log));
