@@ -1,11 +1,9 @@
 //! How a file is recognized when it is seen again.
 
-use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
-use std::sync::{Mutex, PoisonError};
 
 use super::record::Key;
-use crate::content::{FileSystem, Identity, Location, Place, Source};
+use crate::content::{Identity, Location, Place, Source};
 use crate::digest::{Algorithm, Digest, Hasher};
 
 /// Files whose numbers hold for good, by their identity.
@@ -31,58 +29,36 @@ pub struct Layer {
     pub diff_id: Digest,
 }
 
-/// Makes marks, and asks each file system once what it can be relied on for. Not for long: another may be mounted.
-#[derive(Debug, Default)]
-pub(super) struct Marker {
-    /// Whether the files of a device keep their numbers.
-    devices: Mutex<BTreeMap<u64, bool>>,
-}
-
 /// A file and what must be the same of it, hashed.
 pub(super) struct Mark(Hasher);
 
-impl Marker {
+impl Mark {
     /// The mark of a file that was cataloged; none if it is not there any more.
-    pub(super) fn of_source(&self, source: &Source) -> Option<Mark> {
+    pub(super) fn of_source(source: &Source) -> Option<Self> {
         let (location, identity) = (source.location(), source.identity());
-        if self.is_numbered(location, identity)? {
-            return Some(Mark::by_identity(identity));
-        }
-        let mut mark = Mark::by_path(location, identity)?;
-        mark.0.update(fingerprint(source).value());
-        Some(mark)
+        Self::by_identity(identity).or_else(|| {
+            let mut mark = Self::by_path(location, identity)?;
+            mark.0.update(fingerprint(source).value());
+            Some(mark)
+        })
     }
 
     /// The mark of the file with `layer`.
-    pub(super) fn of_layer(&self, layer: &Layer) -> Option<Mark> {
+    pub(super) fn of_layer(layer: &Layer) -> Option<Self> {
         let Layer {
             location, identity, ..
         } = layer;
-        if self.is_numbered(location, identity)? {
-            return Some(Mark::by_identity(identity));
-        }
-        Mark::by_path(location, identity)
+        Self::by_identity(identity).or_else(|| Self::by_path(location, identity))
     }
 
-    fn is_numbered(&self, location: &Location, identity: &Identity) -> Option<bool> {
-        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = devices.get(&identity.device()) {
-            return Some(*known);
-        }
-        let is_numbered = FileSystem::at(&location.path()).ok()?.has_stable_inodes();
-        devices.insert(identity.device(), is_numbered);
-        Some(is_numbered)
-    }
-}
-
-impl Mark {
-    fn by_identity(identity: &Identity) -> Self {
+    fn by_identity(identity: &Identity) -> Option<Self> {
         let mut state = Algorithm::Sha256.hasher();
         state.update(BY_IDENTITY);
-        state.update(&identity.to_bytes());
-        Self(state)
+        state.update(&identity.to_bytes()?);
+        Some(Self(state))
     }
 
+    /// For file systems that give the same file another number each time they are mounted.
     fn by_path(location: &Location, identity: &Identity) -> Option<Self> {
         // What is served as `images` here is another folder elsewhere.
         let path = location.path().canonicalize().ok()?;
@@ -141,138 +117,113 @@ fn fingerprint(source: &Source) -> Digest {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::Path;
-    use std::sync::Arc;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::content::{Claim, File, Root};
+    use crate::content::{Claim, File, FileSystem, Root};
 
-    fn source(folder: &Path, text: &str, digest: &Digest) -> Arc<Source> {
-        std::fs::write(folder.join("file"), text).unwrap();
-        let location = Location::new(Root::new(folder), Path::new("file"));
+    /// A file of `text`, all of which is claimed to be [`blob`].
+    fn source(path: &Path, text: &str) -> Source {
+        fs::write(path, text).unwrap();
+        let location = Location::new(Root::new(path), Path::new(""));
         let identity = *File::open(&location).unwrap().identity();
         let (offset, length) = (0, text.len() as u64);
         let place = Place::Extent { offset, length };
-        let digest = digest.clone();
-        Arc::new(Source::new(
-            location,
-            identity,
-            vec![Claim { digest, place }],
-        ))
+        let digest = blob();
+        Source::new(location, identity, vec![Claim { digest, place }])
     }
 
-    fn marker(device: u64, is_numbered: bool) -> Marker {
-        Marker {
-            devices: Mutex::new([(device, is_numbered)].into()),
-        }
+    fn blob() -> Digest {
+        Digest::sha256(b"blob")
     }
 
-    fn key(marker: &Marker, source: &Source) -> Key {
-        let mark = marker.of_source(source).expect("the file is there");
-        mark.verdict(0, 4, &Digest::sha256(b"blob"))
+    fn key(source: &Source) -> Key {
+        let mark = Mark::of_source(source).expect("the file is there");
+        mark.verdict(0, 4, &blob())
     }
 
     #[test]
     fn all_that_is_asked_for_counts() {
         let folder = tempfile::tempdir().unwrap();
-        let (a, b) = (Digest::sha256(b"blob"), Digest::sha256(b"other"));
-        let source = source(folder.path(), "blob", &a);
-        let mark = Marker::default().of_source(&source).unwrap();
-        let mut keys = vec![
-            mark.verdict(0, 4, &a),
-            mark.verdict(1, 4, &a),
-            mark.verdict(0, 5, &a),
-            mark.verdict(0, 4, &b),
-            mark.verdict(0, 4, &Digest::of(Algorithm::Sha512, b"blob")),
-        ];
+        let source = source(&folder.path().join("file"), "blob");
+        let mark = Mark::of_source(&source).unwrap();
+        let other = Digest::sha256(b"other");
         let layer = Layer {
             location: source.location().clone(),
             identity: *source.identity(),
             offset: 0,
             length: 4,
-            diff_id: a.clone(),
+            diff_id: blob(),
         };
-        keys.push(Marker::default().of_layer(&layer).unwrap().layer(&layer));
+        let mut keys = vec![
+            mark.verdict(0, 4, &blob()),
+            mark.verdict(1, 4, &blob()),
+            mark.verdict(0, 5, &blob()),
+            mark.verdict(0, 4, &other),
+            mark.verdict(0, 4, &Digest::of(Algorithm::Sha512, b"blob")),
+            Mark::of_layer(&layer).unwrap().layer(&layer),
+        ];
         let all = keys.len();
         keys.sort();
         keys.dedup();
         assert_eq!(keys.len(), all, "each is remembered for itself");
-        let again = Marker::default().of_source(&source).unwrap();
-        assert_eq!(again.verdict(0, 4, &a), mark.verdict(0, 4, &a));
+        assert_eq!(key(&source), mark.verdict(0, 4, &blob()));
     }
 
     #[test]
     fn where_numbers_hold_the_path_says_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let digest = Digest::sha256(b"blob");
-        let first = source(folder.path(), "blob", &digest);
-        let marker = marker(first.identity().device(), true);
-        let known = key(&marker, &first);
-        let place = first.claim(0).place;
-        let renamed = |identity| {
-            let location = Location::new(Root::new(folder.path()), Path::new("renamed"));
-            let claims = vec![
-                first.claim(0),
-                Claim {
-                    digest: Digest::sha256(b"more"),
-                    place: place.clone(),
-                },
-            ];
-            Source::new(location, identity, claims)
-        };
-        assert_eq!(key(&marker, &renamed(*first.identity())), known);
-        // The same text in another file.
-        std::fs::remove_file(folder.path().join("file")).unwrap();
-        let second = source(folder.path(), "blob", &digest);
-        assert_ne!(first.identity(), second.identity());
-        assert_ne!(key(&marker, &second), known);
+        let path = folder.path().join("file");
+        let first = source(&path, "blob");
+        let known = key(&first);
+        let location = Location::new(Root::new("elsewhere"), Path::new(""));
+        let moved = Source::new(location, *first.identity(), first.claims().collect());
+        assert_eq!(key(&moved), known);
+        fs::rename(&path, folder.path().join("kept")).unwrap();
+        assert_ne!(key(&source(&path, "blob")), known, "it is another file");
+    }
+
+    /// The file of `source` as a file system shows it whose numbers do not last.
+    fn numberless(source: &Source, claims: Vec<Claim>) -> Source {
+        let metadata = fs::metadata(source.location().path()).unwrap();
+        let identity = Identity::of(&metadata, FileSystem::UNKNOWN);
+        Source::new(source.location().clone(), identity, claims)
+    }
+
+    /// A file with this time of modification, on such a file system.
+    fn dated(path: &Path, text: &str, seconds: u64) -> Source {
+        let source = source(path, text);
+        let file = fs::File::options().write(true).open(path).unwrap();
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        file.set_modified(time).unwrap();
+        numberless(&source, source.claims().collect())
     }
 
     #[test]
     fn where_they_do_not_it_is_known_by_its_path_and_what_was_read() {
         let folder = tempfile::tempdir().unwrap();
-        let digest = Digest::sha256(b"blob");
-        let set_time = |seconds| {
-            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
-            let path = folder.path().join("file");
-            let file = std::fs::File::options().write(true).open(path).unwrap();
-            file.set_modified(time).unwrap();
-        };
-        let again = |source: &Source, claims: Vec<Claim>| {
-            let identity = *File::open(source.location()).unwrap().identity();
-            Source::new(source.location().clone(), identity, claims)
-        };
-        let first = source(folder.path(), "blob", &digest);
-        let marker = marker(first.identity().device(), false);
-        set_time(1_000);
-        let first = again(&first, first.claims().collect());
-        let known = key(&marker, &first);
-        // Another file with the same times, as after the next mount.
-        std::fs::remove_file(folder.path().join("file")).unwrap();
-        let second = source(folder.path(), "blob", &digest);
-        set_time(1_000);
-        let second = again(&second, second.claims().collect());
-        assert_ne!(first.identity(), second.identity());
-        assert_eq!(key(&marker, &second), known);
-        // What was read of it is something else.
-        let mut claims: Vec<Claim> = second.claims().collect();
+        let path = folder.path().join("file");
+        let known = key(&dated(&path, "blob", 1000));
+        // Another number, as after the next mount.
+        fs::rename(&path, folder.path().join("kept")).unwrap();
+        let same = dated(&path, "blob", 1000);
+        assert_eq!(key(&same), known);
+        let mut claims: Vec<Claim> = same.claims().collect();
         claims[0].digest = Digest::sha256(b"other");
-        assert_ne!(key(&marker, &again(&second, claims)), known);
-        // It was written to.
-        set_time(1_002);
-        let touched = again(&second, second.claims().collect());
-        assert_ne!(key(&marker, &touched), known);
-        // It lies elsewhere.
-        let other = tempfile::tempdir().unwrap();
-        let elsewhere = source(other.path(), "blob", &digest);
-        let path = other.path().join("file");
-        let file = std::fs::File::options().write(true).open(path).unwrap();
-        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000))
-            .unwrap();
-        let elsewhere = again(&elsewhere, elsewhere.claims().collect());
-        assert_ne!(key(&marker, &elsewhere), known);
-        // It is gone.
-        std::fs::remove_file(folder.path().join("file")).unwrap();
-        assert!(marker.of_source(&second).is_none());
+        assert_ne!(
+            key(&numberless(&same, claims)),
+            known,
+            "other things were read"
+        );
+        assert_ne!(key(&dated(&path, "blob", 1002)), known, "it was written to");
+        assert_ne!(key(&dated(&path, "longer", 1000)), known);
+        assert_ne!(
+            key(&dated(&folder.path().join("other"), "blob", 1000)),
+            known
+        );
+        fs::remove_file(&path).unwrap();
+        assert!(Mark::of_source(&same).is_none(), "it is gone");
     }
 }

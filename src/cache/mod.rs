@@ -21,7 +21,7 @@ use crate::digest::Digest;
 pub use mark::Layer;
 pub use record::{Key, Record, lines, read};
 
-use mark::Marker;
+use mark::Mark;
 use store::Store;
 
 /// So much may wait to be written; what comes when there is no room is found out again some time.
@@ -73,7 +73,6 @@ impl Cache {
     pub fn hints(&self) -> Hints<'_> {
         Hints {
             store: &self.store,
-            marker: Marker::default(),
             known: OnceLock::new(),
         }
     }
@@ -148,7 +147,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What is written of `notes`. Files that are gone are left out.
 fn records(notes: &[Note]) -> Vec<Record> {
-    let marker = Marker::default();
     // Most of what is found out at one time is about few files.
     let mut marks = BTreeMap::new();
     let mut record = |note: &Note| match note {
@@ -156,14 +154,14 @@ fn records(notes: &[Note]) -> Vec<Record> {
             let (source, _) = copy.place();
             let mark = marks
                 .entry(Arc::as_ptr(source).addr())
-                .or_insert_with(|| marker.of_source(source));
+                .or_insert_with(|| Mark::of_source(source));
             let (offset, length, digest) = extent(copy.claim())?;
             let key = mark.as_ref()?.verdict(offset, length, &digest);
             Some(Record::Verified(key))
         }
         Note::Learned(learned) => {
             let (layer, digest) = &**learned;
-            let key = marker.of_layer(layer)?.layer(layer);
+            let key = Mark::of_layer(layer)?.layer(layer);
             Some(Record::Learned(key, digest.clone()))
         }
     };
@@ -181,7 +179,6 @@ fn extent(claim: Claim) -> Option<(u64, u64, Digest)> {
 /// What the cache knew when it was asked for the first time. Not for long: it is held in memory.
 pub struct Hints<'c> {
     store: &'c Store,
-    marker: Marker,
     known: OnceLock<Known>,
 }
 
@@ -198,7 +195,7 @@ impl Hints<'_> {
         if self.known().verified.is_empty() {
             return;
         }
-        let Some(mark) = self.marker.of_source(source) else {
+        let Some(mark) = Mark::of_source(source) else {
             return;
         };
         let copies = (0..source.count()).map(|claim| Copy::new(Arc::clone(source), claim));
@@ -217,7 +214,7 @@ impl Hints<'_> {
         if self.known().learned.is_empty() {
             return None;
         }
-        let key = self.marker.of_layer(layer)?.layer(layer);
+        let key = Mark::of_layer(layer)?.layer(layer);
         self.known().learned.get(&key)
     }
 

@@ -16,7 +16,7 @@ pub(super) fn recall(mut archive: Archive, hints: Option<&Hints<'_>>) -> Archive
     let known = |layer: &Unhashed| Some((layer.clone(), hints.digest(&named(layer))?.clone()));
     let known: Vec<(Unhashed, Digest)> = pending.filter_map(known).collect();
     if !known.is_empty() {
-        archive = learn(&archive, &known);
+        archive = with(&archive, &known);
         for (layer, digest) in &known {
             believe(&archive.found, layer, digest);
         }
@@ -28,7 +28,7 @@ pub(super) fn recall(mut archive: Archive, hints: Option<&Hints<'_>>) -> Archive
 }
 
 /// `archive` as it is read with the digests of these of its layers.
-pub(super) fn learn(archive: &Archive, layers: &[(Unhashed, Digest)]) -> Archive {
+pub(super) fn with(archive: &Archive, layers: &[(Unhashed, Digest)]) -> Archive {
     let mut learned = archive.learned.clone();
     for (layer, digest) in layers {
         learned.insert(layer, digest.clone());

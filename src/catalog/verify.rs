@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::SystemTime;
 
-use super::in_parallel;
+use super::reading::in_parallel;
 use crate::cache::Cache;
 use crate::content::{Copy, Extent, File, OpenError, Opened, Part, Ticket, Verdict};
 
