@@ -32,6 +32,7 @@ use arc_swap::ArcSwapOption;
 use self::look::Look;
 use self::reading::{learn_all, read_all, unhashed};
 use self::settle::Settling;
+use crate::archive::Learned;
 use crate::cache::{Cache, Hints};
 use crate::content::{Root, Verdict};
 
@@ -256,7 +257,12 @@ impl Catalog {
     /// Publishes what is served anew, because something of it turned out to be wrong or unreadable.
     pub fn tell_faulty(&self) {
         let state = self.state();
-        let stock = state.stock.clone();
+        let mut stock = state.stock.clone();
+        for archive in &mut stock.archives {
+            if archive.is_mistaken() {
+                *archive = Arc::new(archive.read_again(Learned::default()));
+            }
+        }
         self.publish(state, stock);
     }
 
