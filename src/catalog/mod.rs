@@ -190,15 +190,16 @@ impl Catalog {
         if look.is_held {
             return refreshed;
         }
-        let stock = Stock {
-            archives: read_all(&look.steps, self.hints().as_ref()),
-            problems: look.problems,
-            lost: look.lost,
-        };
-        if stock.archives.iter().any(|archive| archive.is_changing) {
+        let (archives, is_changing) = read_all(&look.steps, self.hints().as_ref());
+        if is_changing {
             refreshed.again = Some(look::PAUSE);
             state.refreshed = refreshed;
         }
+        let stock = Stock {
+            archives,
+            problems: look.problems,
+            lost: look.lost,
+        };
         if is_first || !stock.is_same(&state.stock) {
             self.publish(state, stock);
         }

@@ -59,16 +59,27 @@ fn learn(layer: &Unhashed, cache: Option<&Cache>) -> Option<Digest> {
     Some(digest)
 }
 
-/// The archives that come of `steps`, in their order. An archive whose reader fails is left out.
-pub(super) fn read_all(steps: &[Step], hints: Option<&Hints<'_>>) -> Vec<Arc<Archive>> {
+/// The archives that come of `steps`, in their order, and whether one of them was written to while it was read. An archive
+/// whose reader fails is left out.
+pub(super) fn read_all(steps: &[Step], hints: Option<&Hints<'_>>) -> (Vec<Arc<Archive>>, bool) {
     let is_read = |step: &&Step| matches!(step, Step::Read { .. });
     let changed: Vec<&Step> = steps.iter().filter(is_read).collect();
-    let mut read = in_parallel(&changed, |step| step.result(hints)).into_iter();
+    let read = in_parallel(&changed, |step| step.result(hints));
+    let is_changing = read.iter().flatten().any(|archive| archive.is_changing);
+    let mut read = read.into_iter();
     let archive = |step: &Step| match step {
         Step::Keep(archive) => Some(Arc::clone(archive)),
-        Step::Read { .. } => read.next()?,
+        Step::Read { before, .. } => {
+            let archive = read.next()??;
+            let is_here = |before: &&Arc<Archive>| before.place() == archive.place();
+            match before.as_ref().filter(is_here) {
+                // What is being written to stays as it was.
+                Some(before) if archive.is_changing => Some(Arc::clone(before)),
+                _ => Some(archive),
+            }
+        }
     };
-    steps.iter().filter_map(archive).collect()
+    (steps.iter().filter_map(archive).collect(), is_changing)
 }
 
 impl Step {
