@@ -4,6 +4,8 @@
 //! `PACKAGEORIGIN_TEST_ALL=1`.
 
 mod daemons;
+#[cfg(target_os = "linux")]
+mod disk;
 mod fixture;
 mod generated;
 mod listing;
@@ -11,6 +13,7 @@ mod machine;
 mod needs;
 mod packages;
 mod proxy;
+mod pull;
 mod server;
 mod systems;
 
@@ -23,6 +26,8 @@ mod completing;
 mod conformance;
 mod contract;
 mod examples;
+#[cfg(target_os = "linux")]
+mod failing_disks;
 mod failing_pulls;
 mod fresh;
 mod fuzz_finds;
