@@ -20,6 +20,8 @@ mod systems;
 mod archives;
 mod bad_input;
 mod clients;
+#[cfg(target_os = "linux")]
+mod clocks;
 mod coalescing;
 mod collecting;
 mod completing;
