@@ -38,6 +38,8 @@ mod list_golden;
 mod list_page;
 mod list_schema;
 mod list_table;
+#[cfg(target_os = "linux")]
+mod lost_roots;
 mod matrix;
 mod mirrors;
 mod misses;
@@ -52,6 +54,8 @@ mod resuming;
 mod serving;
 mod suites;
 mod tidy;
+#[cfg(target_os = "linux")]
+mod untold;
 mod verification;
 mod verifying;
 mod writers;

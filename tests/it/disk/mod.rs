@@ -15,13 +15,15 @@ mod switches;
 mod tests;
 mod view;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use fuser::{BackgroundSession, Config, MountOption};
+use rustix::process::geteuid;
 use tempfile::TempDir;
 
 use self::switches::Switches;
@@ -30,6 +32,9 @@ use crate::needs::skip;
 
 pub(crate) use fuser::Errno;
 pub(crate) use switches::{Fault, WHOLE};
+
+/// How long somebody may have a file open when it is ejected.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// A file system. It is unmounted when dropped, whoever uses it then.
 pub(crate) struct Disk {
@@ -43,6 +48,10 @@ pub(crate) struct Disk {
 impl Disk {
     /// A file system that shows `folder`, mounted. `None` where none can be: then one line says that the test is skipped.
     pub(crate) fn of(folder: &Path) -> Option<Self> {
+        if !geteuid().is_root() {
+            skip("root");
+            return None;
+        }
         let mut disk = Self {
             shown: folder.to_owned(),
             switches: Arc::default(),
@@ -63,14 +72,18 @@ impl Disk {
         self.place.path()
     }
 
-    /// Takes it away: a stick is pulled, after it was ejected.
+    /// Takes it away: a stick is ejected.
     ///
     /// # Panics
     ///
-    /// If somebody has a file of it open.
+    /// If somebody has a file of it open, and not just for a moment.
     pub(crate) fn unmount(&mut self) {
-        drop(self.session.take());
-        assert!(!self.is_mounted(), "somebody has a file of it open");
+        let deadline = Instant::now() + BUSY;
+        while !unmount(self.path(), &[]) {
+            assert!(Instant::now() < deadline, "somebody uses it");
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.session = None;
     }
 
     /// Mounts it where it was. Its files have other numbers from now on.
@@ -110,21 +123,20 @@ impl Disk {
     pub(crate) fn read(&self, name: &str) -> u64 {
         self.switches.count(name).read
     }
-
-    fn is_mounted(&self) -> bool {
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        let mut points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
-        points.any(|point| Path::new(point) == self.path())
-    }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
         self.recover();
-        drop(self.session.take());
-        // The system refuses that while a file is open.
-        if self.is_mounted() {
-            let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+        if self.session.is_some() {
+            // Whatever of it is open is closed by and by.
+            unmount(self.path(), &["-l"]);
         }
     }
+}
+
+fn unmount(place: &Path, options: &[&str]) -> bool {
+    let mut command = Command::new("umount");
+    let done = command.args(options).arg(place).output();
+    done.is_ok_and(|done| done.status.success())
 }
