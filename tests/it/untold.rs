@@ -2,10 +2,11 @@
 //! found by looking.
 
 use std::fs;
+use std::process::Command;
 
 use crate::disk::Disk;
 use crate::fixture::{Image, Layer, Layout, Node as _};
-use crate::needs::{needs, skip};
+use crate::needs::skip;
 use crate::packages::Packages;
 use crate::pull::{End, Had, LARGE, Pull, bytes, pull};
 use crate::server::{Server, Setup, binary};
@@ -160,28 +161,23 @@ fn numbers_of_files_need_not_last_at_all() {
 /// The kernel watches only so much for one user. In a namespace of its own a server gets less than it needs.
 #[test]
 fn what_cannot_be_watched_is_looked_at() {
-    if !needs(&["unshare"]) {
-        return;
-    }
-    for (limit, number) in [
-        ("max_inotify_instances", "0"),
-        ("max_inotify_watches", "0"),
-        ("max_inotify_watches", "3"),
+    let often = ["--refresh", "100ms"];
+    for (limit, number, options) in [
+        // By itself it looks every ten seconds.
+        ("max_inotify_instances", "0", &[][..]),
+        ("max_inotify_watches", "0", &often),
+        ("max_inotify_watches", "3", &often),
     ] {
-        if !can_limit(limit) {
-            skip("a user namespace");
-            return;
-        }
         let packages = Packages::new().with("app.tar", archive(&image(1)));
         for folder in ["a", "b", "c", "d"] {
             packages.put(&format!("{folder}/first.tar"), small(folder).1);
         }
-        let server = Setup::new()
-            .program("unshare")
-            .args(["--user", "--map-root-user", "sh", "-c", LIMIT, "sh"])
-            .args([limit, number])
-            .arg(binary())
-            .args(["--refresh", "100ms", "--packages"])
+        let Some(setup) = limited(limit, number) else {
+            return;
+        };
+        let server = setup
+            .args(options)
+            .arg("--packages")
             .arg(packages.path())
             .start();
         let layer = image(1).layers[0].blob();
@@ -192,6 +188,7 @@ fn what_cannot_be_watched_is_looked_at() {
             packages.put(&format!("{folder}/new.tar"), small(&name).1);
             packages.remove(&format!("{folder}/first.tar"));
         }
+        server.wait_for_stderr("Changed: ");
         eventually("the other one is served", || {
             pulled(&server) == whole(&image(2))
         });
@@ -206,13 +203,17 @@ fn what_cannot_be_watched_is_looked_at() {
     }
 }
 
-/// Whether this user may have a namespace in which a limit can be set.
-fn can_limit(limit: &str) -> bool {
-    let mut command = std::process::Command::new("unshare");
-    command
-        .args(["--user", "--map-root-user", "sh", "-c", LIMIT, "sh"])
-        .args([limit, "0", "true"]);
-    command.output().is_ok_and(|done| done.status.success())
+/// How a server is to be started that has no more than this. `None` where that cannot be.
+fn limited(limit: &str, number: &str) -> Option<Setup> {
+    let options = ["--user", "--map-root-user", "sh", "-c", LIMIT, "sh"];
+    let mut tried = Command::new("unshare");
+    let tried = tried.args(options).args([limit, number, "true"]).output();
+    if !tried.is_ok_and(|done| done.status.success()) {
+        skip("unshare, and a user namespace");
+        return None;
+    }
+    let setup = Setup::new().program("unshare").args(options);
+    Some(setup.args([limit, number]).arg(binary()))
 }
 
 /// Where everything is told, nothing is said of looking.
