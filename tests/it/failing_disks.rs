@@ -12,6 +12,7 @@ use crate::server::{Response, Server, Setup};
 use crate::serving::eventually;
 
 const APP: &str = "docker.io/acme/app:1";
+const WIDE: &str = "docker.io/acme/wide:1";
 const OTHER: &str = "docker.io/acme/other:1";
 /// What a disk that goes bad says, and what a server of files that goes away does.
 const ERRORS: [Errno; 2] = [Errno::EIO, Errno::ESTALE];
@@ -21,6 +22,13 @@ const UNREADABLE: &str = " cannot be read; check the disk, or copy the archive a
 /// An image with a layer of this length.
 fn image(length: usize) -> Image {
     Image::new("app").layers([Layer::raw(bytes(1, length))])
+}
+
+/// An image with more layers than are hashed at once, each so long that clients begin to get it before.
+fn wide() -> Image {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let layers = (2..).map(|seed| Layer::raw(bytes(seed, 100_000)));
+    Image::new("wide").layers(layers.take(cores + 1).collect::<Vec<_>>())
 }
 
 /// A server of a folder on a disk of its own, and of another folder. They are dropped in this order.
@@ -33,11 +41,14 @@ struct Scene {
 }
 
 impl Scene {
-    /// On the disk is `app.tar` with an image that has a layer of this length, in the other folder another image. `None`
-    /// where no disk can be made.
+    /// On the disk is `app.tar` with an image that has a layer of this length, and a wide image; in the other folder is
+    /// another one. `None` where no disk can be made.
     fn new(length: usize) -> Option<Self> {
         let archive = Layout::new().named(&image(length), APP).tar();
-        let shown = Packages::new().with("app.tar", archive);
+        let wide = Layout::new().named(&wide(), WIDE).tar();
+        let shown = Packages::new()
+            .with("app.tar", archive)
+            .with("wide.tar", wide);
         let other = Layout::new().named(&Image::new("other"), OTHER).tar();
         let elsewhere = Packages::new().with("other.tar", other);
         let disk = Disk::of(shown.path())?;
@@ -62,7 +73,7 @@ impl Scene {
         let image = image(self.layer.bytes.len());
         self.elsewhere
             .put("copy.tar", Layout::new().named(&image, APP).tar());
-        self.server.wait_for_stderr("from 3 archives");
+        self.server.wait_for_stderr("from 4 archives");
     }
 
     /// Reading the archive on the disk fails from its middle on, which lies in the layer.
@@ -76,7 +87,11 @@ impl Scene {
     }
 
     fn get_layer(&self) -> Response {
-        let path = format!("/v2/acme/app/blobs/{}", self.layer.digest);
+        self.get("acme/app", &self.layer)
+    }
+
+    fn get(&self, repository: &str, blob: &Blob) -> Response {
+        let path = format!("/v2/{repository}/blobs/{}", blob.digest);
         self.server.get(&path)
     }
 
@@ -219,19 +234,26 @@ fn an_archive_that_could_not_be_cataloged_is_cataloged_later() {
 /// Pulls that wait for a disk wait alone, and end as soon as it answers.
 #[test]
 fn a_disk_that_does_not_answer_holds_up_nobody_else() {
-    for silent in ["app.tar", WHOLE] {
+    for silent in [&["app.tar", "wide.tar"][..], &[WHOLE]] {
         let Some(scene) = Scene::new(LARGE) else {
             return;
         };
         let begun = [scene.begin(), scene.begin().read(LARGE / 4)];
-        scene.disk.fail(silent, Fault::Silent);
+        for name in silent {
+            scene.disk.fail(name, Fault::Silent);
+        }
+        let opened = || scene.disk.opened("app.tar") + scene.disk.opened("wide.tar");
+        let before = opened();
+        let mut asked = vec![("acme/app", scene.layer.clone()); 20];
+        let wide = wide().layers;
+        asked.extend(wide.iter().map(|layer| ("acme/wide", layer.blob())));
         thread::scope(|scope| {
-            let opened = scene.disk.opened("app.tar");
-            let waiting: Vec<_> = (0..20).map(|_| scope.spawn(|| scene.get_layer())).collect();
-            if silent != WHOLE {
-                eventually("all wait for bytes", || {
-                    scene.disk.opened("app.tar") >= opened + 20
-                });
+            let asked = asked.iter();
+            let waiting: Vec<_> = asked
+                .map(|(name, blob)| (scope.spawn(|| scene.get(name, blob)), &blob.bytes))
+                .collect();
+            if silent != [WHOLE] {
+                eventually("all wait for bytes", || opened() >= before + waiting.len());
             }
             for _ in 0..5 {
                 scene.assert_others_are_served();
@@ -240,13 +262,13 @@ fn a_disk_that_does_not_answer_holds_up_nobody_else() {
                 assert_eq!(scene.server.get("/v2/_catalog").status, 200);
                 assert_eq!(scene.server.get("/v2/acme/app/tags/list").status, 200);
             }
-            assert!(waiting.iter().all(|client| !client.is_finished()));
+            assert!(waiting.iter().all(|(client, _)| !client.is_finished()));
             scene.disk.recover();
             assert_eq!(begun.map(Pull::end), [End::Whole; 2]);
-            for client in waiting {
+            for (client, expected) in waiting {
                 let answer = client.join().expect("an answer");
                 assert_eq!(answer.status, 200, "{}", answer.text());
-                assert!(answer.body == scene.layer.bytes, "wrong bytes");
+                assert!(answer.body == *expected, "wrong bytes");
             }
         });
     }
