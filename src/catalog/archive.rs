@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::archive::{self, Candidate, Fault, Found, Learned, Problem, Problems};
+use crate::content::Verdict;
 
 /// One file or folder and what was found in it. Immutable; survives publications.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct Archive {
     pub(super) is_changing: bool,
     /// The digests that were hashed because nothing tells them.
     pub(super) learned: Learned,
+    /// They were hashed when the file had another name, or other times: they hold unless layers turn out to be others.
+    is_doubtful: bool,
 }
 
 impl Archive {
@@ -42,12 +45,22 @@ impl Archive {
             problems: problems.into_vec(),
             is_unsettled,
             learned,
+            is_doubtful: false,
         }
     }
 
     /// The same archive, read again with more digests learned.
     pub(super) fn read_again(&self, learned: Learned) -> Self {
         Self::read(self.root, self.candidate.clone(), learned)
+    }
+
+    /// Whether what was learned of it, before its name or its times changed, has turned out to be wrong.
+    pub(super) fn is_mistaken(&self) -> bool {
+        let is_wrong = |(_, verdict)| verdict == Verdict::Quarantined;
+        let mut sources = self.found.sources.iter();
+        self.is_doubtful
+            && self.learned != Learned::default()
+            && sources.any(|source| source.faulty().any(is_wrong))
     }
 
     /// This archive, known to have been `before`: what cannot be read now, and did not change, holds what it held.
@@ -59,6 +72,7 @@ impl Archive {
             self.found = Arc::clone(&before.found);
             self.learned = before.learned.clone();
         }
+        self.is_doubtful = before.is_doubtful || !before.is_of(&self.candidate);
         self
     }
 

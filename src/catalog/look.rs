@@ -43,7 +43,7 @@ pub(super) enum Step {
         root: usize,
         /// What is there.
         candidate: Candidate,
-        /// What was there.
+        /// What was there, or what the same file was elsewhere.
         before: Option<Arc<Archive>>,
     },
 }
@@ -179,24 +179,28 @@ impl<'k> Eye<'_, 'k> {
         before: Option<&Arc<Archive>>,
         is_distant: bool,
     ) -> Option<Step> {
-        let is_read = match before.filter(|before| before.is_of(&candidate)) {
-            Some(same) => same.is_unsettled,
-            None => {
-                self.is_first
-                    || self.known.has(&candidate)
-                    || self.is_settled(&candidate, is_distant)
-            }
+        let root = self.number;
+        let read = |candidate, before: Option<&Arc<Archive>>| Step::Read {
+            root,
+            candidate,
+            before: before.cloned(),
         };
-        let before = before.cloned();
-        if is_read {
-            let root = self.number;
-            return Some(Step::Read {
-                root,
-                candidate,
-                before,
+        if let Some(same) = before.filter(|before| before.is_of(&candidate)) {
+            return Some(if same.is_unsettled {
+                read(candidate, before)
+            } else {
+                Step::Keep(Arc::clone(same))
             });
         }
-        before.map(Step::Keep)
+        // What is known has come to rest before.
+        let here = before.filter(|before| before.is_moved_to(&candidate));
+        if let Some(known) = here.or_else(|| self.known.find(&candidate)) {
+            return Some(read(candidate, Some(known)));
+        }
+        if self.is_first || self.is_settled(&candidate, is_distant) {
+            return Some(read(candidate, before));
+        }
+        before.cloned().map(Step::Keep)
     }
 
     fn is_settled(&mut self, candidate: &Candidate, is_distant: bool) -> bool {
@@ -219,7 +223,7 @@ impl Step {
 struct Known<'k> {
     archives: &'k [Arc<Archive>],
     /// By the numbers of their files; few looks ask for these.
-    by_inode: OnceCell<HashMap<u64, Vec<&'k Archive>>>,
+    by_inode: OnceCell<HashMap<u64, Vec<&'k Arc<Archive>>>>,
 }
 
 impl<'k> Known<'k> {
@@ -240,10 +244,10 @@ impl<'k> Known<'k> {
         &self.archives[start..end]
     }
 
-    /// Whether `candidate` is known, perhaps in another place: it has come to rest before.
-    fn has(&self, candidate: &Candidate) -> bool {
+    /// What `candidate` is known to be, perhaps by another name.
+    fn find(&self, candidate: &Candidate) -> Option<&'k Arc<Archive>> {
         let by_inode = self.by_inode.get_or_init(|| {
-            let mut by_inode: HashMap<u64, Vec<&Archive>> = HashMap::new();
+            let mut by_inode: HashMap<u64, Vec<&Arc<Archive>>> = HashMap::new();
             for archive in self.archives {
                 if let Some(inode) = archive.inode() {
                     by_inode.entry(inode).or_default().push(archive);
@@ -251,10 +255,7 @@ impl<'k> Known<'k> {
             }
             by_inode
         });
-        let same = candidate
-            .stamp
-            .inode()
-            .and_then(|inode| by_inode.get(&inode));
-        same.is_some_and(|same| same.iter().any(|archive| archive.is_moved_to(candidate)))
+        let mut same = by_inode.get(&candidate.stamp.inode()?)?.iter();
+        same.find(|archive| archive.is_moved_to(candidate)).copied()
     }
 }

@@ -31,6 +31,7 @@ use arc_swap::ArcSwapOption;
 use self::look::Look;
 use self::reading::{learn_all, read_all, unhashed};
 use self::settle::Settling;
+use crate::archive::Learned;
 use crate::content::{Root, Verdict};
 
 pub use crate::archive::problem::Printable;
@@ -244,7 +245,12 @@ impl Catalog {
     /// Publishes what is served anew, because something of it turned out to be wrong or unreadable.
     pub fn tell_faulty(&self) {
         let state = self.state();
-        let stock = state.stock.clone();
+        let mut stock = state.stock.clone();
+        for archive in &mut stock.archives {
+            if archive.is_mistaken() {
+                *archive = Arc::new(archive.read_again(Learned::default()));
+            }
+        }
         self.publish(state, stock);
     }
 

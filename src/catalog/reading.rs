@@ -69,15 +69,15 @@ impl Step {
 
 /// Reads `candidate`, after `before` was read in its place.
 fn read_after(before: Option<&Arc<Archive>>, root: usize, candidate: &Candidate) -> Arc<Archive> {
-    // What was learned holds as long as the file stays the same, whatever else went wrong with it.
-    let same = before.filter(|before| before.is_of(candidate));
+    // What was learned holds as long as the file stays the same, whatever else went wrong with it, and wherever it is.
+    let same = before.filter(|before| before.is_moved_to(candidate));
     let learned = same.map(|before| before.learned.clone());
     let archive = Archive::read(root, candidate.clone(), learned.unwrap_or_default());
     let Some(before) = before else {
         return Arc::new(archive);
     };
     let archive = archive.after(before);
-    if same.is_some() && before.is_as_bad_as(&archive) {
+    if before.is_of(candidate) && before.is_as_bad_as(&archive) {
         // Still the same trouble: nothing to publish.
         Arc::clone(before)
     } else {

@@ -23,7 +23,7 @@ use self::keep::{keep_learning, keep_verifying, verifier};
 use self::talk::{Talk, tell_misses};
 use super::text::count;
 use super::{Failure, catalog};
-use crate::catalog::{Catalog, Event, Verifier};
+use crate::catalog::{Catalog, Event, Refreshed, Verifier};
 use crate::config::{self, VerifyWhen};
 use crate::content::{Content, OpenError, Opened};
 use crate::observe::{Exchange, Log, Observer};
@@ -200,17 +200,17 @@ impl Server {
                 Err(error) if error != OpenError::Damaged => error,
                 result => return result,
             };
-            let Some(sight) = self.refresh().await else {
+            let Some(refreshed) = self.refresh().await else {
                 return Err(error);
             };
             let result = self.opened_somewhere(operation).await;
             let Err(error @ (OpenError::Gone | OpenError::Changed)) = result else {
                 return result;
             };
-            match sight.again {
+            match refreshed.again {
                 Some(again) if Instant::now() + again < latest => tokio::time::sleep(again).await,
-                // What is not there may be there in a moment.
-                again if again.is_some() || sight.has_lost => return Err(OpenError::Changed),
+                // The catalog knows of it all the same, as of what a disk held that was taken away.
+                _ if error == OpenError::Gone => return Err(OpenError::Unreadable),
                 _ => return Err(error),
             }
         }
@@ -245,26 +245,15 @@ impl Server {
     }
 
     /// Looks at the files anew. Should it fail, the answer is made from the snapshot that is there.
-    async fn refresh(&self) -> Option<Sight> {
+    async fn refresh(&self) -> Option<Refreshed> {
         let (catalog, now) = (Arc::clone(&self.catalog), Instant::now());
-        let refresh = move || (catalog.refresh(now), catalog.snapshot());
-        let (refreshed, snapshot) = tokio::task::spawn_blocking(refresh).await.ok()?;
+        let refresh = tokio::task::spawn_blocking(move || catalog.refresh(now));
+        let refreshed = refresh.await.ok()?;
         if refreshed.again.is_some() {
             self.bell.changed();
         }
-        Some(Sight {
-            again: refreshed.again,
-            has_lost: snapshot.is_some_and(|snapshot| !snapshot.lost().is_empty()),
-        })
+        Some(refreshed)
     }
-}
-
-/// What a look at the files leaves open.
-struct Sight {
-    /// Something has not come to rest; when it may have.
-    again: Option<Duration>,
-    /// A root has gone and may come back.
-    has_lost: bool,
 }
 
 /// Opens the content of a reply, where blocking is allowed unless all of it is in memory.
