@@ -1,8 +1,7 @@
 //! A file system of a test's own: it shows a folder as that is, and fails when the test says so.
 //!
 //! A program makes it (FUSE), so the kernel tells nobody what changes in it, and nothing of it is cached: every read is
-//! seen here. Like vfat it gives its files other numbers each time that it is mounted, and no time of change but that of
-//! their content.
+//! seen here. Like vfat it gives its files other numbers each time that it is mounted.
 //!
 //! ```ignore
 //! let Some(disk) = Disk::of(packages.path()) else { return };

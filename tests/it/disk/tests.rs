@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -21,6 +22,17 @@ fn errno<T>(result: io::Result<T>) -> Option<i32> {
     result.err().and_then(|error| error.raw_os_error())
 }
 
+/// When a file says it was written, and when that was said.
+fn times(path: &Path) -> [i64; 4] {
+    let file = fs::metadata(path).unwrap();
+    [
+        file.mtime(),
+        file.mtime_nsec(),
+        file.ctime(),
+        file.ctime_nsec(),
+    ]
+}
+
 #[test]
 fn it_shows_a_folder_and_counts() {
     let folder = folder();
@@ -29,6 +41,7 @@ fn it_shows_a_folder_and_counts() {
     };
     let path = disk.path().join("a");
     assert_eq!(fs::read(&path).unwrap(), BYTES);
+    assert_eq!(times(&path), times(&folder.path().join("a")));
     assert_eq!((disk.opened("a"), disk.read("a")), (1, 10_000));
     // What is open is what it was, whatever takes its name.
     let file = File::open(&path).unwrap();

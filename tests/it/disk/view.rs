@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
@@ -223,7 +223,7 @@ fn attributes(number: INodeNo, metadata: &Metadata) -> FileAttr {
         blocks: metadata.blocks(),
         atime: modified,
         mtime: modified,
-        ctime: modified,
+        ctime: time_of_change(metadata),
         crtime: modified,
         kind: kind(metadata),
         perm: if metadata.is_dir() { 0o555 } else { 0o444 },
@@ -234,6 +234,13 @@ fn attributes(number: INodeNo, metadata: &Metadata) -> FileAttr {
         blksize: 4096,
         flags: 0,
     }
+}
+
+fn time_of_change(metadata: &Metadata) -> SystemTime {
+    // Nobody can set it, so it is none from before 1970.
+    let number = |number: i64| number.unsigned_abs();
+    let seconds = Duration::from_secs(number(metadata.ctime()));
+    UNIX_EPOCH + seconds + Duration::from_nanos(number(metadata.ctime_nsec()))
 }
 
 fn kind(metadata: &Metadata) -> FileType {
