@@ -1,14 +1,17 @@
 //! Changes that nobody tells: of a file system that a program makes, and of one that the kernel may not watch. They are
 //! found by looking.
 
-use std::fs;
+use std::fs::{self, File};
+use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use crate::disk::Disk;
 use crate::fixture::{Image, Layer, Layout, Node as _};
 use crate::needs::skip;
 use crate::packages::Packages;
 use crate::pull::{End, Had, LARGE, Pull, bytes, pull};
+use crate::remembering::age;
 use crate::server::{Server, Setup, binary};
 use crate::serving::eventually;
 
@@ -40,11 +43,10 @@ fn small(name: &str) -> (Image, Vec<u8>) {
     (image, bytes)
 }
 
-fn serve(disk: &Disk, options: &[&str]) -> Server {
+fn serve(disk: &Disk) -> Server {
     Setup::new()
         .args(["--refresh", "100ms", "--packages"])
         .arg(disk.path())
-        .args(options)
         .start()
 }
 
@@ -69,7 +71,7 @@ fn what_changes_behind_a_file_system_without_events_is_found() {
     let Some(disk) = Disk::of(packages.path()) else {
         return;
     };
-    let server = serve(&disk, &[]);
+    let server = serve(&disk);
     assert_eq!(pulled(&server), whole(&image(1)));
     let begin = |seed| {
         let layer = image(seed).layers[0].blob();
@@ -106,7 +108,7 @@ fn looking_opens_nothing_that_is_known() {
     let Some(disk) = Disk::of(packages.path()) else {
         return;
     };
-    let server = serve(&disk, &[]);
+    let server = serve(&disk);
     assert_eq!(pulled(&server), whole(&small("app").0));
     let before = (disk.opened("app.tar"), disk.read("app.tar"));
     packages.put("new.tar", small("new").1);
@@ -123,7 +125,7 @@ fn numbers_of_files_need_not_outlive_a_mount() {
     let Some(mut disk) = Disk::of(packages.path()) else {
         return;
     };
-    let server = serve(&disk, &[]);
+    let server = serve(&disk);
     assert_eq!(pulled(&server), whole(&image(1)));
     for _ in 0..2 {
         disk.unmount();
@@ -148,7 +150,7 @@ fn numbers_of_files_need_not_last_at_all() {
         return;
     };
     disk.renumber();
-    let server = serve(&disk, &[]);
+    let server = serve(&disk);
     for _ in 0..3 {
         assert_eq!(pulled(&server), whole(&image(1)));
     }
@@ -225,4 +227,57 @@ fn what_can_be_watched_is_not_complained_of() {
     wait_for_small(&server, "new");
     let log = server.stderr();
     assert!(!log.contains("warning: "), "{log}");
+}
+
+/// A server with a cache is started, and clients pull the layer of `image`; how often the disk had to give it for that.
+fn read_for_a_pull(disk: &Disk, cache: &Path, image: &Image) -> u64 {
+    let server = Setup::new()
+        .env("PACKAGEORIGIN_NO_CACHE", "")
+        .args([Path::new("--packages"), disk.path()])
+        .args([Path::new("--cache"), cache])
+        .start();
+    let before = disk.read("app.tar");
+    let layer = image.layers[0].blob();
+    let end = Pull::begin(&server, "acme/app", &layer).end();
+    assert_eq!(end, End::Whole);
+    let read = disk.read("app.tar") - before;
+    assert!(server.stop().success());
+    assert_eq!(read % LARGE as u64, 0);
+    read / LARGE as u64
+}
+
+/// Puts `bytes` there as an archive that says it is of this time, and waits until it has been there for a while.
+fn put_old(packages: &Packages, bytes: &[u8], time: SystemTime) {
+    packages.put("app.tar", bytes);
+    let path = packages.path().join("app.tar");
+    let file = File::options().write(true).open(&path).expect("a file");
+    file.set_modified(time).expect("a time");
+    age(&path);
+}
+
+/// What was hashed is known again by the path, the length, the time and the documents of a file, though its number is
+/// another one by now. Another image in a file of the same path, length and time is hashed.
+#[test]
+fn what_was_hashed_is_remembered_over_a_mount() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let (packages, time) = (
+        Packages::new(),
+        SystemTime::now() - Duration::from_secs(3600),
+    );
+    put_old(&packages, &archive(&image(1)), time);
+    let Some(mut disk) = Disk::of(packages.path()) else {
+        return;
+    };
+    let read = |disk: &Disk, seed| read_for_a_pull(disk, cache.path(), &image(seed));
+    assert_eq!(read(&disk, 1), 2, "it is sent, and hashed");
+    disk.unmount();
+    disk.mount();
+    assert_eq!(read(&disk, 1), 1, "it is sent");
+    disk.unmount();
+    let other = archive(&image(2));
+    assert_eq!(other.len(), archive(&image(1)).len());
+    put_old(&packages, &other, time);
+    disk.mount();
+    assert_eq!(read(&disk, 2), 2, "it is another one");
+    assert_eq!(read(&disk, 2), 1, "now it is known as well");
 }
