@@ -96,7 +96,7 @@ fn a_flipped_bit_is_found() {
     let packages = Packages::new().with("app.tar", tar(&damaged()));
     let said = verify(&packages, &[], 1).stdout;
     let digest = layer(&arm64());
-    assert!(said.contains("error: ./app.tar: the bytes at "), "{said}");
+    assert!(said.contains("error: ./app.tar: the blob that begins at byte "), "{said}");
     assert!(
         said.contains(&format!("are not those of {digest}")),
         "{said}"
