@@ -85,15 +85,15 @@ pub struct ServeArgs {
         value_delimiter = ','
     )]
     pub listen: Vec<String>,
-    /// How often to look for changes, such as 30s or 24h30m; 0 turns it off
+    /// How often to look for changes, such as 30s or 24h30m; 0 turns it off [default: when one is told, and every 60s, or 10s
+    /// where file systems tell none]
     #[arg(
         long,
         value_name = "DURATION",
         env = "PACKAGEORIGIN_REFRESH",
-        hide_env_values = true,
-        default_value = "10s"
+        hide_env_values = true
     )]
-    pub refresh: String,
+    pub refresh: Option<String>,
     /// How long transfers may go on after a signal to stop
     #[arg(
         long,

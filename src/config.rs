@@ -66,8 +66,8 @@ pub struct Serve {
     pub catalog: Catalog,
     /// Where to listen; never empty.
     pub listen: Vec<Listen>,
-    /// The pause between two scans; zero for none after the first.
-    pub refresh: Duration,
+    /// The pause between two scans, if it is not for the program to choose; zero for none after the first.
+    pub refresh: Option<Duration>,
     /// How long transfers may go on after a signal to stop.
     pub drain: Duration,
     /// When layers are hashed.
@@ -141,7 +141,9 @@ impl Serve {
                 .iter()
                 .map(|text| text.parse())
                 .collect::<Result<_, _>>()?,
-            refresh: duration("refresh", &refresh)?,
+            refresh: refresh
+                .map(|refresh| duration("refresh", &refresh))
+                .transpose()?,
             drain: duration("drain", &drain)?,
             verify,
             catalog: Catalog::resolve(catalog)?,

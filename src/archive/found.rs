@@ -183,7 +183,8 @@ impl Found {
         self.held() + self.lacking.len()
     }
 
-    fn held(&self) -> usize {
+    /// How many of them are of what it holds.
+    pub fn held(&self) -> usize {
         match &self.places {
             None => self.sources.first().map_or(0, |source| source.count()),
             Some(places) => places.len(),

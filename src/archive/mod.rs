@@ -58,6 +58,31 @@ pub enum Stamp {
     Folder(Vec<(Box<Path>, Identity)>),
 }
 
+impl Stamp {
+    /// Whether these are the same files, though their names or who may read them may have changed.
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(one), Self::File(another)) => one.is_same_file(another),
+            (Self::Folder(one), Self::Folder(another)) => {
+                let mut pairs = one.iter().zip(another);
+                one.len() == another.len()
+                    && pairs.all(|((path, one), (other_path, other))| {
+                        path == other_path && one.is_same_file(other)
+                    })
+            }
+            _ => false,
+        }
+    }
+
+    /// The number of the file, or of the first one of the folder, on its device; `None` where numbers are not for good.
+    pub fn inode(&self) -> Option<u64> {
+        match self {
+            Self::File(identity) => identity.inode(),
+            Self::Folder(files) => files.first()?.1.inode(),
+        }
+    }
+}
+
 /// Reads `candidate`. What cannot be used is a problem; the rest is found.
 ///
 /// Where a digest can be known only by reading all of a layer, it is taken from `learned`.

@@ -8,7 +8,7 @@ use crate::content::{File, Identity, Location, OpenError};
 use crate::digest::{Algorithm, Digest};
 
 /// The digests of such layers, by their places: they hold as long as the files stay the same.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Learned(BTreeMap<Stored, Digest>);
 
 impl Learned {

@@ -109,6 +109,16 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
+/// What is told of a root that has gone, with that many archives.
+fn lost(error: Option<&std::io::Error>, archives: usize) -> String {
+    match error {
+        Some(error) => format!("it cannot be looked at: {error}"),
+        None => format!(
+            "all {archives} archives that were in it have gone at once, and it lies on another device"
+        ),
+    }
+}
+
 /// Everything that can be wrong with a file, an archive, or what several of them say together.
 #[derive(Debug, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
 #[strum(serialize_all = "kebab-case")]
@@ -116,6 +126,9 @@ pub enum Fault {
     /// The system refuses to read it.
     #[error("it cannot be read: {0}")]
     Unreadable(#[source] std::io::Error),
+    /// A root that was there before, or what it held.
+    #[error("{}", lost(.0.as_ref(), *.1))]
+    Lost(Option<std::io::Error>, usize),
     /// A link whose target lies outside the packages folder.
     #[error("it is a link that leaves the folder, to {}", .0.display())]
     LeavesRoot(PathBuf),
@@ -428,6 +441,9 @@ impl Fault {
     pub fn fix(&self) -> &'static str {
         match self {
             Self::Unreadable(_) => "check that the server's user may read it",
+            Self::Lost(..) => {
+                "mount or restore it; what it held is listed still, and is served when it is back"
+            }
             Self::UnreadableBlob { .. } => "check the disk, or copy the archive again",
             Self::LeavesRoot(_) => {
                 "name its target with another `--packages`, or put the file here"
@@ -519,6 +535,7 @@ pub struct Problems {
     file: PathBuf,
     list: Vec<Problem>,
     are_passing: bool,
+    are_of_change: bool,
 }
 
 impl Problems {
@@ -528,19 +545,25 @@ impl Problems {
             file: file.to_owned(),
             list: Vec::new(),
             are_passing: false,
+            are_of_change: false,
         }
     }
 
     /// Notes a fault of the file as a whole.
     pub fn add(&mut self, fault: &Fault) {
-        self.are_passing |= fault.is_passing();
+        self.note(fault);
         self.push(Problem::new(&self.file, fault));
     }
 
     /// Notes a fault of one member.
     pub fn add_in(&mut self, member: &str, fault: &Fault) {
-        self.are_passing |= fault.is_passing();
+        self.note(fault);
         self.push(Problem::new(&self.file, fault).in_member(member));
+    }
+
+    fn note(&mut self, fault: &Fault) {
+        self.are_passing |= fault.is_passing();
+        self.are_of_change |= matches!(fault, Fault::Changing);
     }
 
     /// The first ones tell enough; that there is too much of something must be told in any case.
@@ -558,6 +581,11 @@ impl Problems {
     /// Whether the file may be better the next time without having changed.
     pub fn are_passing(&self) -> bool {
         self.are_passing
+    }
+
+    /// Whether the file was written to while it was read.
+    pub fn are_of_change(&self) -> bool {
+        self.are_of_change
     }
 
     /// Whether nothing was noted.

@@ -11,17 +11,14 @@ use super::blobs::BlobMap;
 use super::names::{Names, Shadowed};
 use super::repository::{self, Builder, ImageRef, Named, Repository};
 use super::snapshot::Snapshot;
-use super::{Archive, Options};
+use super::{Archive, Options, Stock};
 use crate::archive::{Fault, Image, Problem, Repository as Key, Role};
 use crate::content::{Claim, Place, Verdict};
 
-/// The snapshot of `archives`, which are sorted, with the `problems` that are already known, after `previous`.
-pub fn snapshot(
-    previous: &Snapshot,
-    archives: &[Arc<Archive>],
-    mut problems: Vec<Problem>,
-    options: Options,
-) -> Snapshot {
+/// The snapshot of what is on `stock`, after `previous`.
+pub(super) fn snapshot(previous: &Snapshot, stock: &Stock, options: Options) -> Snapshot {
+    let archives = &stock.archives[..];
+    let mut problems = stock.problems.clone();
     let change = Change::between(&previous.archives, archives);
     let blobs = previous
         .blobs
@@ -55,6 +52,7 @@ pub fn snapshot(
         blobs,
         problems: problems.into(),
         archives: archives.into(),
+        lost: stock.lost.clone().into(),
     }
 }
 

@@ -12,29 +12,36 @@ mod blobs;
 mod build;
 mod check;
 mod coalesce;
+mod look;
 mod names;
+mod reading;
 mod repository;
 mod scan;
+mod settle;
 mod snapshot;
 mod verify;
+mod watch;
 
-use std::collections::HashMap;
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
-use crate::archive::{Candidate, Learned, Unhashed};
+use self::look::Look;
+use self::reading::{learn_all, read_all, unhashed};
+use self::settle::Settling;
+use crate::archive::Learned;
 use crate::content::{Root, Verdict};
 
+pub use crate::archive::problem::Printable;
 pub use crate::archive::{Document, Image, Problem, Severity};
 pub use archive::Archive;
 pub use check::{Flaw, Flawed, Inspection, Part, is_wanted};
 pub use repository::Repository;
 pub use snapshot::{Manifest, Referring, Snapshot, View};
 pub use verify::{Verifier, hash_all};
+pub use watch::Watch;
 
 /// Archives are hashed together as long as no more bytes of them have to be.
 const LEARNED_AT_ONCE: u64 = 256 << 20;
@@ -61,7 +68,18 @@ pub enum Event<'e> {
         new_problems: Vec<&'e Problem>,
         /// Whether it has the same archives as the one before: only more is known about them.
         is_same: bool,
+        /// Roots that had gone and are back.
+        returned: Vec<PathBuf>,
     },
+}
+
+/// What a refresh leaves to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refreshed {
+    /// Something has not come to rest: another refresh is worth while after this time.
+    pub again: Option<Duration>,
+    /// The watch tells of every change from now on.
+    pub is_watched: bool,
 }
 
 /// Called with each event, on the thread that refreshes.
@@ -75,14 +93,43 @@ pub struct Catalog {
     /// Held while refreshing: one scan at a time.
     state: Mutex<State>,
     listener: Listener,
+    /// Hears of changes in what was scanned.
+    watch: Option<Arc<Watch>>,
 }
 
 #[derive(Default)]
 struct State {
     /// When the last refresh began; it saw all that had happened by then.
     began: Option<Instant>,
+    /// What it left to do.
+    refreshed: Refreshed,
+    stock: Stock,
+    settling: Settling,
+    /// What each root lay on when something was last seen in it.
+    devices: Vec<Option<u64>>,
+}
+
+/// What a snapshot is made of.
+#[derive(Clone, Default)]
+struct Stock {
+    /// By root, then by path.
     archives: Vec<Arc<Archive>>,
-    scan_problems: Vec<Problem>,
+    /// What could not be looked at.
+    problems: Vec<Problem>,
+    /// The roots that have gone, whose archives are those that they had.
+    lost: Vec<PathBuf>,
+}
+
+impl Stock {
+    fn is_same(&self, other: &Self) -> bool {
+        self.has_same_archives(other) && self.problems == other.problems && self.lost == other.lost
+    }
+
+    /// Whether nothing came, went or was read again.
+    fn has_same_archives(&self, other: &Self) -> bool {
+        let mut pairs = self.archives.iter().zip(&other.archives);
+        self.archives.len() == other.archives.len() && pairs.all(|(a, b)| Arc::ptr_eq(a, b))
+    }
 }
 
 impl Catalog {
@@ -94,7 +141,15 @@ impl Catalog {
             current: ArcSwapOption::empty(),
             state: Mutex::default(),
             listener,
+            watch: None,
         }
+    }
+
+    /// Has `watch` hear of changes in whatever is scanned from now on.
+    #[must_use]
+    pub fn watched(mut self, watch: Arc<Watch>) -> Self {
+        self.watch = Some(watch);
+        self
     }
 
     /// What is served now; `None` before the first refresh has ended.
@@ -102,27 +157,40 @@ impl Catalog {
         self.current.load_full()
     }
 
-    /// Brings what is served up to date with what lies in the roots `now`.
+    /// Brings what is served up to date with what lies in the roots `now`, as far as it has come to rest.
     ///
     /// Blocks on files. Returns at once if another refresh that began later has ended meanwhile.
-    pub fn refresh(&self, now: Instant) {
+    pub fn refresh(&self, now: Instant) -> Refreshed {
         let mut state = self.state();
         if state.began.is_some_and(|began| began > now) {
-            return;
+            return state.refreshed;
         }
-        state.began = Some(Instant::now());
-        let scan = scan::scan(&self.roots);
-        let previous = self.snapshot();
-        if scan.is_partial && previous.is_some() {
-            // What could not be seen is not gone.
-            return;
+        let now = now.max(Instant::now());
+        state.began = Some(now);
+        let scans = scan::scan(&self.roots, self.watch.as_deref());
+        let is_first = self.snapshot().is_none();
+        let look = Look::at(&self.roots, scans, &mut state, is_first, now);
+        let mut refreshed = Refreshed {
+            again: look.again,
+            is_watched: look.is_watched,
+        };
+        state.refreshed = refreshed;
+        if look.is_held {
+            return refreshed;
         }
-        let archives = read_changed(scan.candidates, &state.archives);
-        let is_known = is_same(&archives, &state.archives) && scan.problems == state.scan_problems;
-        if is_known && previous.is_some() {
-            return;
+        let stock = Stock {
+            archives: read_all(&look.steps),
+            problems: look.problems,
+            lost: look.lost,
+        };
+        if stock.archives.iter().any(|archive| archive.is_changing) {
+            refreshed.again = Some(look::PAUSE);
+            state.refreshed = refreshed;
         }
-        self.publish(state, archives, scan.problems);
+        if is_first || !stock.is_same(&state.stock) {
+            self.publish(state, stock);
+        }
+        refreshed
     }
 
     /// Hashes the layers whose digest nothing else tells, and publishes their images; false if nothing was learned.
@@ -132,6 +200,7 @@ impl Catalog {
     pub fn learn(&self) -> bool {
         let mut pending: Vec<Arc<Archive>> = self
             .state()
+            .stock
             .archives
             .iter()
             .filter(|archive| !archive.found.pending.is_empty())
@@ -155,9 +224,9 @@ impl Catalog {
     /// Publishes archives that were read again, in place of those that they were before; false if there are none.
     fn replace(&self, read_again: &[(Arc<Archive>, Arc<Archive>)]) -> bool {
         let state = self.state();
-        let mut archives = state.archives.clone();
+        let mut stock = state.stock.clone();
         let mut is_new = false;
-        for archive in &mut archives {
+        for archive in &mut stock.archives {
             // What changed meanwhile has to be hashed anew.
             let again = read_again
                 .iter()
@@ -168,8 +237,7 @@ impl Catalog {
             }
         }
         if is_new {
-            let problems = state.scan_problems.clone();
-            self.publish(state, archives, problems);
+            self.publish(state, stock);
         }
         is_new
     }
@@ -177,8 +245,13 @@ impl Catalog {
     /// Publishes what is served anew, because something of it turned out to be wrong or unreadable.
     pub fn tell_faulty(&self) {
         let state = self.state();
-        let (archives, problems) = (state.archives.clone(), state.scan_problems.clone());
-        self.publish(state, archives, problems);
+        let mut stock = state.stock.clone();
+        for archive in &mut stock.archives {
+            if archive.is_mistaken() {
+                *archive = Arc::new(archive.read_again(Learned::default()));
+            }
+        }
+        self.publish(state, stock);
     }
 
     /// Hashes with `verifier` what is served and was never hashed, one blob after the other, while nobody waits for it.
@@ -211,22 +284,16 @@ impl Catalog {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn publish(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        archives: Vec<Arc<Archive>>,
-        scan_problems: Vec<Problem>,
-    ) {
+    fn publish(&self, mut state: MutexGuard<'_, State>, stock: Stock) {
         let previous = self.snapshot();
         let snapshot = Arc::new(build::snapshot(
             previous.as_deref().unwrap_or(&Snapshot::default()),
-            &archives,
-            scan_problems.clone(),
+            &stock,
             self.options,
         ));
-        let is_same = previous.is_some() && is_same(&archives, &state.archives);
-        state.archives = archives;
-        state.scan_problems = scan_problems;
+        let is_same = previous.is_some() && stock.has_same_archives(&state.stock);
+        let mut returned = std::mem::replace(&mut state.stock, stock).lost;
+        returned.retain(|root| !state.stock.lost.contains(root));
         self.current.store(Some(Arc::clone(&snapshot)));
         // Whoever listens may take its time; the next refresh must not wait for it.
         drop(state);
@@ -240,123 +307,9 @@ impl Catalog {
             snapshot: &snapshot,
             new_problems,
             is_same,
+            returned,
         });
     }
-}
-
-/// Whether nothing came, went or was read again.
-fn is_same(archives: &[Arc<Archive>], others: &[Arc<Archive>]) -> bool {
-    let mut pairs = archives.iter().zip(others);
-    archives.len() == others.len() && pairs.all(|(a, b)| Arc::ptr_eq(a, b))
-}
-
-/// How many bytes of an archive have to be hashed.
-fn unhashed(archive: &Archive) -> u64 {
-    let layers = archive.found.pending.iter();
-    layers.map(Unhashed::size).fold(0, u64::saturating_add)
-}
-
-/// The archives that are `pending`, each with itself as it is read with what could be learned of it.
-fn learn_all(pending: &[Arc<Archive>]) -> Vec<(Arc<Archive>, Arc<Archive>)> {
-    let layers: Vec<(usize, &Unhashed)> = pending
-        .iter()
-        .enumerate()
-        .flat_map(|(number, archive)| {
-            archive
-                .found
-                .pending
-                .iter()
-                .map(move |layer| (number, layer))
-        })
-        .collect();
-    let digests = in_parallel(&layers, |(_, layer)| layer.hash().ok());
-    let mut learned: Vec<Option<Learned>> = pending.iter().map(|_| None).collect();
-    for ((number, layer), digest) in layers.into_iter().zip(digests) {
-        // What cannot be read stays pending.
-        if let Some(digest) = digest.flatten() {
-            let known = learned[number].get_or_insert_with(|| pending[number].learned.clone());
-            known.insert(layer, digest);
-        }
-    }
-    let read = |(archive, learned): (&Arc<Archive>, Option<Learned>)| {
-        let again = archive.read_again(learned?);
-        Some((Arc::clone(archive), Arc::new(again)))
-    };
-    pending.iter().zip(learned).filter_map(read).collect()
-}
-
-/// The archives at `candidates`, in their order; those that did not change are kept from `known`.
-fn read_changed(candidates: Vec<(usize, Candidate)>, known: &[Arc<Archive>]) -> Vec<Arc<Archive>> {
-    let known: HashMap<(usize, &Path), &Arc<Archive>> = known
-        .iter()
-        .map(|archive| (archive.place(), archive))
-        .collect();
-    let before: Vec<Option<&Arc<Archive>>> = candidates
-        .iter()
-        .map(|(root, candidate)| {
-            known
-                .get(&(*root, candidate.location.relative()))
-                .copied()
-                .filter(|archive| archive.is_of(candidate))
-        })
-        .collect();
-    let is_kept =
-        |before: Option<&Arc<Archive>>| before.is_some_and(|archive| !archive.is_unsettled);
-    let candidates = candidates.into_iter().zip(before.iter().copied());
-    let changed: Vec<_> = candidates
-        .filter(|(_, before)| !is_kept(*before))
-        // What was learned holds as long as the file stays the same, whatever else went wrong with it.
-        .map(|(changed, before)| (changed, before.map(|before| &before.learned)))
-        .collect();
-    let mut read = in_parallel(&changed, |((root, candidate), learned)| {
-        let learned = learned.cloned().unwrap_or_default();
-        Arc::new(Archive::read(*root, candidate.clone(), learned))
-    })
-    .into_iter();
-    before
-        .into_iter()
-        .filter_map(|before| {
-            if is_kept(before) {
-                return before.cloned();
-            }
-            let again = read.next()??;
-            // Still the same trouble: nothing to publish.
-            Some(
-                before
-                    .filter(|before| before.is_as_bad_as(&again))
-                    .cloned()
-                    .unwrap_or(again),
-            )
-        })
-        .collect()
-}
-
-/// Does `work` on each of `items`, on all cores; the results are in their order, `None` where it failed.
-fn in_parallel<I: Sync, R: Send>(items: &[I], work: impl Fn(&I) -> R + Sync) -> Vec<Option<R>> {
-    let threads = std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(items.len());
-    let next = AtomicUsize::new(0);
-    let take = || {
-        let mut done = Vec::new();
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(item) = items.get(number) else {
-                return done;
-            };
-            done.push((number, work(item)));
-        }
-    };
-    let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(take)).collect();
-        for worker in workers {
-            for (number, result) in worker.join().unwrap_or_default() {
-                results[number] = Some(result);
-            }
-        }
-    });
-    results
 }
 
 #[cfg(test)]

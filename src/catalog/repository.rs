@@ -364,7 +364,7 @@ fn candidate<'a>(same: &[&'a ImageRef]) -> Candidate<'a> {
     let copies = same.iter();
     Candidate {
         copies: copies
-            .map(|image| (image.image(), &image.archive.found))
+            .map(|image| (image.image(), &*image.archive.found))
             .collect(),
         file_name: names
             .max_by(|a, b| version::compare_file_names(a, b))

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::watch::Watch;
 use crate::archive::names::is_archive_name;
 use crate::archive::{Candidate, Fault, Problem, Stamp};
-use crate::content::{Identity, Location, Root};
+use crate::content::{FileSystem, Identity, Location, Root};
 
 /// Of one root at most this many problems are told.
 const MAX_PROBLEMS: usize = 1000;
@@ -57,71 +59,121 @@ const UNFINISHED: [&str; 7] = [
     "~",
 ];
 
-/// What a walk has seen.
+/// What the walk over one root has seen.
 #[derive(Debug, Default)]
 pub struct Scan {
-    /// Whatever may hold images, sorted by root and path, each with the number of its root.
-    pub candidates: Vec<(usize, Candidate)>,
+    /// Whatever may hold images, sorted by path.
+    pub candidates: Vec<Candidate>,
     /// What could not be looked at.
     pub problems: Vec<Problem>,
+    /// Folders and files, as paths beneath the root, that could not be looked at: they may be as they were.
+    pub unseen: Vec<PathBuf>,
+    /// What the root lies on; `None` if that could not be told.
+    pub device: Option<u64>,
+    /// Why the root itself could not be looked at, if that is so.
+    pub lost: Option<io::Error>,
     /// Something was not looked at for want of descriptors.
     pub is_partial: bool,
+    /// The root has a folder whose files may be written to on another machine.
+    pub is_distant: bool,
+    /// Not all of it is watched.
+    pub is_blind: bool,
 }
 
-/// Walks all roots, each on a thread of its own.
-pub fn scan(roots: &[Arc<Root>]) -> Scan {
-    let scans: Vec<Scan> = std::thread::scope(|scope| {
+impl Scan {
+    /// Whether there is nothing, and nothing that could not be looked at.
+    pub fn is_empty(&self) -> bool {
+        self.candidates.is_empty() && self.unseen.is_empty()
+    }
+
+    /// Whether what lies at `relative` may be as it was, because it, a folder around it, or a part of it could not be looked at.
+    pub fn may_miss(&self, relative: &Path) -> bool {
+        let mut unseen = self.unseen.iter();
+        unseen.any(|unseen| relative.starts_with(unseen) || unseen.starts_with(relative))
+    }
+}
+
+/// Walks all roots, each on a thread of its own. Whatever is listed is watched from then on, if there is a `watch`.
+pub fn scan(roots: &[Arc<Root>], watch: Option<&Watch>) -> Vec<Scan> {
+    std::thread::scope(|scope| {
         let walks: Vec<_> = roots
             .iter()
-            .enumerate()
-            .map(|(number, root)| scope.spawn(move || Walk::over(number, root)))
+            .map(|root| scope.spawn(move || Walk::over(root, watch)))
             .collect();
         walks
             .into_iter()
             .map(|walk| walk.join().unwrap_or_default())
             .collect()
-    });
-    let mut all = Scan::default();
-    for mut scan in scans {
-        all.candidates.append(&mut scan.candidates);
-        all.problems.append(&mut scan.problems);
-        all.is_partial |= scan.is_partial;
-    }
-    all
+    })
 }
 
 struct Walk<'r> {
     root: &'r Arc<Root>,
+    watch: Option<&'r Watch>,
     /// By path without links, so that a file reached in several ways counts once.
     seen: BTreeMap<PathBuf, Stamp>,
     /// The folders that were walked, likewise: links between folders must not multiply them.
     walked: BTreeSet<PathBuf>,
+    /// By device, so that each is asked for once.
+    file_systems: BTreeMap<u64, FileSystem>,
     problems: Vec<Problem>,
+    unseen: Vec<PathBuf>,
+    lost: Option<io::Error>,
     is_partial: bool,
+    is_distant: bool,
+    is_blind: bool,
 }
 
 impl<'r> Walk<'r> {
-    fn over(number: usize, root: &'r Arc<Root>) -> Scan {
+    fn over(root: &'r Arc<Root>, watch: Option<&'r Watch>) -> Scan {
         let mut walk = Self {
             root,
+            watch,
             seen: BTreeMap::new(),
             walked: BTreeSet::new(),
+            file_systems: BTreeMap::new(),
             problems: Vec::new(),
+            unseen: Vec::new(),
+            lost: None,
             is_partial: false,
+            is_distant: false,
+            is_blind: false,
         };
-        match fs::metadata(root.path()) {
-            Ok(metadata) if metadata.is_dir() => walk.folders(),
-            Ok(metadata) => walk.file(PathBuf::new(), &metadata),
-            Err(error) => walk.problem(root.path(), &Fault::Unreadable(error)),
-        }
-        let candidate = |(relative, stamp): (PathBuf, Stamp)| {
-            let location = Location::new(Arc::clone(root), relative);
-            (number, Candidate { location, stamp })
+        let device = walk.root();
+        let candidate = |(relative, stamp): (PathBuf, Stamp)| Candidate {
+            location: Location::new(Arc::clone(root), relative),
+            stamp,
         };
         Scan {
             candidates: walk.seen.into_iter().map(candidate).collect(),
             problems: walk.problems,
+            unseen: walk.unseen,
+            lost: walk.lost,
+            device,
             is_partial: walk.is_partial,
+            is_distant: walk.is_distant,
+            is_blind: walk.is_blind,
+        }
+    }
+
+    /// Walks the root, and gives what it lies on.
+    fn root(&mut self) -> Option<u64> {
+        if let Some(watch) = self.watch {
+            self.is_blind |= !watch.name(self.root.path());
+        }
+        match fs::metadata(self.root.path()) {
+            Ok(metadata) => {
+                if metadata.is_dir() {
+                    self.folders();
+                } else {
+                    self.file(PathBuf::new(), &metadata);
+                }
+                Some(metadata.dev())
+            }
+            Err(error) => {
+                self.unseen(Path::new(""), error);
+                None
+            }
         }
     }
 
@@ -131,14 +183,46 @@ impl<'r> Walk<'r> {
             if self.walked.insert(relative.clone())
                 && let Err(error) = self.folder(&relative, &mut pending)
             {
-                self.is_partial |= is_out_of_descriptors(&error);
-                self.problem(&self.path(&relative), &Fault::Unreadable(error));
+                self.unseen(&relative, error);
             }
         }
     }
 
+    /// Notes that what lies at `relative` could not be looked at. What went away meanwhile is not there, but for the root.
+    fn unseen(&mut self, relative: &Path, error: io::Error) {
+        self.is_partial |= is_out_of_descriptors(&error);
+        if relative.as_os_str().is_empty() {
+            self.unseen.push(relative.to_owned());
+            self.lost = Some(error);
+        } else if error.kind() != io::ErrorKind::NotFound {
+            self.unseen.push(relative.to_owned());
+            self.problem(&self.path(relative), &Fault::Unreadable(error));
+        }
+    }
+
+    /// Lists the folder at `path`. It is watched before, so that no change goes unnoticed.
+    fn list_folder(&mut self, path: &Path) -> io::Result<Vec<fs::DirEntry>> {
+        let file_system = self.file_system(fs::metadata(path)?.dev(), path);
+        self.is_distant |= !file_system.tells_changes();
+        let is_watched = |watch: &Watch| file_system.tells_changes() && watch.folder(path);
+        self.is_blind |= !self.watch.is_some_and(is_watched);
+        fs::read_dir(path)?.collect()
+    }
+
+    /// What the files of `device` lie on, of which `path` is one.
+    fn file_system(&mut self, device: u64, path: &Path) -> FileSystem {
+        let known = self.file_systems.entry(device);
+        *known.or_insert_with(|| FileSystem::at(path).unwrap_or(FileSystem::UNKNOWN))
+    }
+
+    /// The identity of the file at `path` that `metadata` tells.
+    fn identity(&mut self, path: &Path, metadata: &fs::Metadata) -> Identity {
+        Identity::of(metadata, self.file_system(metadata.dev(), path))
+    }
+
     fn folder(&mut self, relative: &Path, pending: &mut Vec<PathBuf>) -> io::Result<()> {
         let path = self.path(relative);
+        let entries = self.list_folder(&path)?;
         let is_layout = is_layout(&path);
         if is_layout {
             let listing = self.layout_files(relative)?;
@@ -150,8 +234,7 @@ impl<'r> Walk<'r> {
             self.all_files(relative, Path::new(""), 0, &mut listing);
             self.see_folder(relative, listing);
         }
-        for entry in fs::read_dir(&path)? {
-            let entry = entry?;
+        for entry in entries {
             let name = entry.file_name().to_string_lossy().into_owned();
             // Stores keep one repository in a folder of another, and people put archives beside whatever lies there.
             let is_part = is_layout
@@ -160,11 +243,14 @@ impl<'r> Walk<'r> {
                 || unpacked
                     .as_ref()
                     .is_some_and(|unpacked| unpacked.has(&name));
-            let is_skipped = is_ignored(&name) || is_part;
-            if !is_skipped
-                && let Err(fault) = self.entry(&entry, relative.join(entry.file_name()), pending)
-            {
-                self.problem(&entry.path(), &fault);
+            if is_ignored(&name) || is_part {
+                continue;
+            }
+            let relative = relative.join(entry.file_name());
+            match self.entry(&entry, relative.clone(), pending) {
+                Ok(()) => {}
+                Err(Fault::Unreadable(error)) => self.unseen(&relative, error),
+                Err(fault) => self.problem(&entry.path(), &fault),
             }
         }
         Ok(())
@@ -185,10 +271,8 @@ impl<'r> Walk<'r> {
         listing: &mut Vec<(Box<Path>, Identity)>,
     ) {
         let folder = self.path(relative).join(name);
-        let entries = fs::read_dir(&folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-        let mut entries = entries.unwrap_or_else(|error| {
-            self.is_partial |= is_out_of_descriptors(&error);
-            self.problem(&folder, &Fault::Unreadable(error));
+        let mut entries = self.list_folder(&folder).unwrap_or_else(|error| {
+            self.unseen(&relative.join(name), error);
             Vec::new()
         });
         // Which ones are listed, should there be too many, must not depend on the file system.
@@ -217,6 +301,7 @@ impl<'r> Walk<'r> {
         match self.layout_file(&relative.join(&name)) {
             Ok(Some(identity)) => listing.push((name.into_boxed_path(), identity)),
             Ok(None) => {}
+            Err(Fault::Unreadable(error)) => self.unseen(&relative.join(&name), error),
             Err(fault) => self.problem(&self.path(relative).join(&name), &fault),
         }
     }
@@ -269,13 +354,7 @@ impl<'r> Walk<'r> {
             if self.path(relative).join(&algorithm).is_dir() {
                 match self.layout_folder(relative, &algorithm) {
                     Ok(blobs) => names.extend(blobs),
-                    Err(error) => {
-                        self.is_partial |= is_out_of_descriptors(&error);
-                        self.problem(
-                            &self.path(relative).join(&algorithm),
-                            &Fault::Unreadable(error),
-                        );
-                    }
+                    Err(error) => self.unseen(&relative.join(&algorithm), error),
                 }
             }
         }
@@ -293,22 +372,25 @@ impl<'r> Walk<'r> {
             self.problem(&path, &fault);
             return Ok(Vec::new());
         }
-        match fs::read_dir(&path) {
+        match self.list_folder(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            entries => entries?
-                .map(|entry| Ok(name.join(entry?.file_name())))
-                .collect(),
+            entries => {
+                let entries = entries?.into_iter();
+                Ok(entries.map(|entry| name.join(entry.file_name())).collect())
+            }
         }
     }
 
     /// The identity of a file of a layout; `None` if it is none, or is not there (a moment later).
-    fn layout_file(&self, relative: &Path) -> Result<Option<Identity>, Fault> {
+    fn layout_file(&mut self, relative: &Path) -> Result<Option<Identity>, Fault> {
         self.check_link(relative)?;
-        match fs::metadata(self.path(relative)) {
+        let path = self.path(relative);
+        match fs::metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             metadata => {
                 let metadata = metadata.map_err(Fault::Unreadable)?;
-                Ok(metadata.is_file().then(|| Identity::of(&metadata)))
+                let is_file = metadata.is_file();
+                Ok(is_file.then(|| self.identity(&path, &metadata)))
             }
         }
     }
@@ -339,8 +421,8 @@ impl<'r> Walk<'r> {
     /// Sockets, devices and the like are no files that anyone meant to be served.
     fn file(&mut self, relative: PathBuf, metadata: &fs::Metadata) {
         if metadata.is_file() {
-            self.seen
-                .insert(relative, Stamp::File(Identity::of(metadata)));
+            let identity = self.identity(&self.path(&relative), metadata);
+            self.seen.insert(relative, Stamp::File(identity));
         }
     }
 

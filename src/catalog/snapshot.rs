@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Archive;
@@ -26,6 +26,7 @@ pub struct Snapshot {
     pub(super) names: Names,
     pub(super) blobs: BlobMap,
     pub(super) problems: Box<[Problem]>,
+    pub(super) lost: Box<[PathBuf]>,
 }
 
 /// A repository as one request sees it.
@@ -78,6 +79,11 @@ impl Snapshot {
             number,
             is_mirror: ns.is_some(),
         })
+    }
+
+    /// The roots that have gone, as unmounted disks do: of them the snapshot has what they held.
+    pub fn lost(&self) -> &[PathBuf] {
+        &self.lost
     }
 
     /// All repositories, sorted by host and path.

@@ -1,7 +1,8 @@
 //! Snapshots of small folders that are made and changed by hand.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,11 +11,27 @@ use super::*;
 use crate::digest::Digest;
 use crate::oci::{Host, Name, Tag};
 
+mod changes;
+
 const OPTIONS: Options = Options {
     auto_latest: true,
     strict_tags: false,
     strict: false,
 };
+
+/// Looks twice, so long apart that whatever changed before has come to rest.
+fn refresh(catalog: &Catalog) {
+    look(catalog);
+    look(catalog);
+}
+
+/// Looks once, long after the look before.
+fn look(catalog: &Catalog) -> Refreshed {
+    // Of all tests together: it only has to grow.
+    static CLOCK: AtomicU64 = AtomicU64::new(0);
+    let seconds = CLOCK.fetch_add(10, Ordering::Relaxed);
+    catalog.refresh(Instant::now() + Duration::from_secs(seconds))
+}
 
 /// An OCI layout as a folder, with one artifact-like image for each name.
 struct Layout<'p> {
@@ -349,13 +366,13 @@ fn a_refresh_reads_only_what_changed_and_publishes_only_then() {
     Layout::at(&changed).image(Some("a/changed:1"), "", &json!({}));
     let catalog = catalog(folder.path(), OPTIONS);
     let before = catalog.snapshot().unwrap();
-    catalog.refresh(Instant::now());
+    refresh(&catalog);
     assert!(
         Arc::ptr_eq(&before, &catalog.snapshot().unwrap()),
         "nothing changed, nothing was published"
     );
     Layout::at(&changed).image(Some("a/changed:2"), "", &json!({"annotations": {"x": "y"}}));
-    catalog.refresh(Instant::now());
+    refresh(&catalog);
     let after = catalog.snapshot().unwrap();
     let archive = |snapshot: &Snapshot, path: &Path| {
         snapshot
@@ -376,7 +393,7 @@ fn a_refresh_reads_only_what_changed_and_publishes_only_then() {
         "a snapshot never changes"
     );
     fs::remove_dir_all(&changed).unwrap();
-    catalog.refresh(Instant::now());
+    refresh(&catalog);
     assert_eq!(tags(&catalog.snapshot().unwrap(), "a/changed", None), None);
 }
 
@@ -387,10 +404,10 @@ fn a_file_in_two_roots_is_read_once_for_each() {
     let roots = [folder.path().to_owned(), folder.path().join("inner")];
     let roots = roots.into_iter().map(Root::new).collect();
     let catalog = Catalog::new(roots, OPTIONS, Box::new(|_| ()));
-    catalog.refresh(Instant::now());
+    refresh(&catalog);
     let before = catalog.snapshot().unwrap();
     assert_eq!(before.archives().len(), 2);
-    catalog.refresh(Instant::now());
+    refresh(&catalog);
     assert!(Arc::ptr_eq(&before, &catalog.snapshot().unwrap()));
 }
 
@@ -403,7 +420,7 @@ fn a_refresh_asked_for_before_the_last_one_began_is_spared() {
     Layout::at(folder.path()).image(Some("a/b:1"), "", &json!({}));
     catalog.refresh(asked);
     assert_eq!(tags(&catalog.snapshot().unwrap(), "a/b", None), None);
-    catalog.refresh(Instant::now());
+    refresh(&catalog);
     assert!(tags(&catalog.snapshot().unwrap(), "a/b", None).is_some());
 }
 
@@ -422,9 +439,9 @@ fn new_problems_are_told_once() {
         );
     });
     let catalog = Catalog::new(vec![Root::new(folder.path())], OPTIONS, listener);
-    catalog.refresh(Instant::now());
+    refresh(&catalog);
     fs::write(folder.path().join("b.tar"), "no tar either").unwrap();
-    catalog.refresh(Instant::now());
+    refresh(&catalog);
     let expected = [
         vec![folder.path().join("a.tar")],
         vec![folder.path().join("b.tar")],
@@ -575,7 +592,7 @@ fn which_copy_counts_does_not_depend_on_what_was_served_before() {
     image("other", "other", &json!([]));
     let catalog = catalog(folder.path(), OPTIONS);
     put(image("honest", "honest", &layer(bytes.len())), bytes);
-    catalog.refresh(Instant::now());
+    refresh(&catalog);
     for snapshot in [catalog.snapshot().unwrap(), snapshot(folder.path())] {
         let view = snapshot.repository(&name("a/b"), None).unwrap();
         let content = view.blob(&digest.parse().unwrap()).unwrap();

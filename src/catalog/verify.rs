@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-use super::in_parallel;
+use super::reading::in_parallel;
 use crate::content::{Copy, Extent, File, OpenError, Opened, Part, Ticket, Verdict};
 
 /// At most so many threads hash. Of one disk's blobs as many are hashed at once as there are cores, so that a disk that

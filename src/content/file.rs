@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rustix::fs::{CWD, Mode, OFlags};
 
+use super::FileSystem;
 use crate::digest::{Algorithm, Digest};
 
 /// Read at once while hashing.
@@ -126,7 +127,8 @@ impl Location {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     device: u64,
-    inode: u64,
+    /// `None` where the file system may give the same file another one.
+    inode: Option<u64>,
     size: u64,
     modified: (i64, i64),
     /// Makes a change visible that kept size and time of modification.
@@ -134,11 +136,11 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The identity that `metadata` tells.
-    pub fn of(metadata: &fs::Metadata) -> Self {
+    /// The identity that `metadata` tells of a file in `file_system`.
+    pub fn of(metadata: &fs::Metadata, file_system: FileSystem) -> Self {
         Self {
             device: metadata.dev(),
-            inode: metadata.ino(),
+            inode: file_system.has_stable_inodes().then(|| metadata.ino()),
             size: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
@@ -155,7 +157,19 @@ impl Identity {
         self.size
     }
 
-    /// Whether two identities of one open file tell the same content.
+    /// The number of the file on its device, where that is for good.
+    pub fn inode(&self) -> Option<u64> {
+        self.inode
+    }
+
+    /// Whether this is that file, though its name or who may read it may have changed.
+    ///
+    /// The bytes may have been written to with the time of modification put back: for what needs certainty, compare all.
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode) && self.has_same_content(other)
+    }
+
+    /// Whether both tell the same content.
     ///
     /// The time of change is left out: renaming another file over this one changes it
     /// too, and the bytes behind an open descriptor outlive that.
@@ -185,7 +199,7 @@ impl File {
                 "not a regular file",
             ));
         }
-        let identity = Identity::of(&metadata);
+        let identity = Identity::of(&metadata, FileSystem::of(&handle)?);
         Ok(Self { handle, identity })
     }
 
@@ -243,7 +257,7 @@ impl File {
 
     /// Whether the content has not been written to since the file was opened.
     pub fn is_unchanged(&self) -> io::Result<bool> {
-        let now = Identity::of(&self.handle.metadata()?);
+        let now = Identity::of(&self.handle.metadata()?, FileSystem::UNKNOWN);
         Ok(now.has_same_content(&self.identity))
     }
 }

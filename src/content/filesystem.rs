@@ -1,5 +1,6 @@
 //! What can be relied on in a file system, by its type: whether it tells changes, and whether it numbers its files for good.
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -21,26 +22,52 @@ enum Kind {
 }
 
 impl FileSystem {
+    /// One of which nothing is known, so that nothing is relied on.
+    pub const UNKNOWN: Self = Self {
+        kind: Kind::Distant,
+    };
+
     /// The file system that `path` lies on.
     ///
     /// # Errors
     /// As the system tells them.
     #[cfg(target_os = "linux")]
     pub fn at(path: &Path) -> io::Result<Self> {
-        let magic = rustix::fs::statfs(path)?.f_type;
-        // The type is a number of 32 bits, however wide the field is.
-        let kind = u32::try_from(magic & 0xffff_ffff).map_or(Kind::Distant, Kind::of);
-        Ok(Self { kind })
+        Ok(Self::numbered(rustix::fs::statfs(path)?.f_type))
     }
 
-    /// The file system that `path` lies on; of other systems nothing is known, so nothing is relied on.
+    /// The file system that the open `file` lies on.
     ///
     /// # Errors
-    /// None yet.
+    /// As the system tells them.
+    #[cfg(target_os = "linux")]
+    pub fn of(file: &File) -> io::Result<Self> {
+        Ok(Self::numbered(rustix::fs::fstatfs(file)?.f_type))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn numbered(magic: rustix::fs::FsWord) -> Self {
+        // The type is a number of 32 bits, however wide the field is.
+        let kind = u32::try_from(magic & 0xffff_ffff).map_or(Kind::Distant, Kind::of);
+        Self { kind }
+    }
+
+    /// Other systems tell the type in other ways.
+    ///
+    /// # Errors
+    /// None.
     #[cfg(not(target_os = "linux"))]
     pub fn at(_: &Path) -> io::Result<Self> {
-        let kind = Kind::Distant;
-        Ok(Self { kind })
+        Ok(Self::UNKNOWN)
+    }
+
+    /// Other systems tell the type in other ways.
+    ///
+    /// # Errors
+    /// None.
+    #[cfg(not(target_os = "linux"))]
+    pub fn of(_: &File) -> io::Result<Self> {
+        Ok(Self::UNKNOWN)
     }
 
     /// Whether the kernel tells all changes that are made in it.

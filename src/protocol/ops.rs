@@ -1,9 +1,11 @@
 //! Operations: whether the process lives, and whether it can answer.
 
+use std::path::Path;
+
 use http::{Method, StatusCode, request};
 
 use super::{Reply, text};
-use crate::catalog::Snapshot;
+use crate::catalog::{Printable, Snapshot};
 
 /// A question of whoever runs the server.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +32,10 @@ impl Probe {
         match (self, snapshot) {
             (Self::Health, _) => text(StatusCode::OK, "ok"),
             (Self::Ready, None) => super::unavailable(super::READING),
-            (Self::Ready, Some(snapshot)) => text(StatusCode::OK, &ready(snapshot.pending())),
+            (Self::Ready, Some(snapshot)) => match snapshot.lost().first() {
+                Some(root) => super::unavailable(&lost(root)),
+                None => text(StatusCode::OK, &ready(snapshot.pending())),
+            },
         }
     }
 }
@@ -42,6 +47,14 @@ fn ready(pending: usize) -> String {
         1 => "ready, but for 1 layer that has to be hashed first".to_owned(),
         _ => format!("ready, but for {pending} layers that have to be hashed first"),
     }
+}
+
+/// What was in it is listed, and cannot be sent.
+fn lost(root: &Path) -> String {
+    format!(
+        "{} has gone; mount or restore it",
+        Printable(&root.to_string_lossy())
+    )
 }
 
 #[cfg(test)]

@@ -181,3 +181,61 @@ fn it_is_the_same_image_as_with_digests_for_names() {
     assert_eq!(listing.images(), [format!("{NAME} {}*", image.digest())]);
     assert_eq!(listing.problems(), Vec::<String>::new());
 }
+
+/// What was learned of a file holds wherever it is moved to: its image never goes away.
+#[test]
+fn a_moved_file_is_not_hashed_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let image = Image::new("moved").layers([layer("moved").gzip()]);
+    let tar = archive(&image, &["layer.tar"]).tar(&Packing::default());
+    fs::write(folder.path().join("app.tar"), tar).expect("a file");
+    let server = Server::serving(folder.path());
+    check_soon(&server, &image);
+    let blob = image.canonical().blobs()[1].digest.clone();
+    for name in ["b.tar", "c.tar", "d.tar"] {
+        let before = fs::read_dir(folder.path()).expect("a folder").next();
+        let before = before.expect("a file").expect("a file").path();
+        fs::rename(before, folder.path().join(name)).expect("moved");
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_millis(500) {
+            for what in ["manifests/1".to_owned(), format!("blobs/{blob}")] {
+                let answer = server.get(&format!("/v2/acme/app/{what}"));
+                assert_eq!(answer.status, 200, "{name} {what}: {}", server.stderr());
+            }
+        }
+    }
+}
+
+/// A file that was changed so that only the kernel knows: what was learned is believed until a layer turns out to be another.
+#[test]
+fn what_was_learned_is_given_up_when_it_proves_wrong() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("app.tar");
+    let [before, after] =
+        ["one", "two"].map(|name| Image::new("same").layers([layer(name).gzip()]));
+    let tars =
+        [&before, &after].map(|image| archive(image, &["layer.tar"]).tar(&Packing::default()));
+    assert_eq!(tars[0].len(), tars[1].len());
+    fs::write(&path, &tars[0]).expect("a file");
+    let server = Server::serving(folder.path());
+    check_soon(&server, &before);
+    let modified = fs::metadata(&path).and_then(|data| data.modified());
+    let file = fs::File::options().write(true).open(&path).expect("a file");
+    std::os::unix::fs::FileExt::write_all_at(&file, &tars[1], 0).expect("written");
+    file.set_modified(modified.expect("a time"))
+        .expect("put back");
+    drop(file);
+    // Whoever asks for the layer finds out.
+    let blob = image_layer(&before);
+    let began = Instant::now();
+    while server.get("/v2/acme/app/manifests/1").body != after.canonical().manifest().bytes {
+        assert!(began.elapsed() < SOON, "{}", server.stderr());
+        let _ = server.try_request("GET", &format!("/v2/acme/app/blobs/{blob}"), &[], b"");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn image_layer(image: &Image) -> String {
+    let blobs = image.canonical().blobs();
+    blobs.last().expect("a layer").digest.clone()
+}

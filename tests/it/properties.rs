@@ -6,7 +6,8 @@ mod pool;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use packageorigin::catalog::{Catalog, Options, Snapshot, View};
 use packageorigin::content::{Content, Part, Root};
@@ -32,8 +33,14 @@ fn catalog(shelf: &Shelf, options: Options) -> Catalog {
     catalog
 }
 
+/// Looks twice, so long apart that whatever changed before has come to rest, and hashes what has to be hashed.
 fn refresh(catalog: &Catalog) {
-    catalog.refresh(Instant::now());
+    // Of all tests together: it only has to grow.
+    static CLOCK: AtomicU64 = AtomicU64::new(0);
+    for _ in 0..2 {
+        let seconds = CLOCK.fetch_add(10, Ordering::Relaxed);
+        catalog.refresh(Instant::now() + Duration::from_secs(seconds));
+    }
     catalog.learn();
 }
 

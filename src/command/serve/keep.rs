@@ -1,7 +1,7 @@
-//! The threads beside the requests: they keep the catalog fresh, and hash.
+//! The threads that hash, beside the requests.
 
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -10,26 +10,6 @@ use crate::config::VerifyWhen;
 
 /// Between two publications of what turned out to be faulty.
 const GATHERING: Duration = Duration::from_secs(1);
-
-/// Scans now, and then again after each pause of `refresh`.
-pub(super) fn keep_fresh(
-    catalog: &Arc<Catalog>,
-    refresh: Duration,
-    wake: mpsc::SyncSender<()>,
-) -> anyhow::Result<()> {
-    let catalog = Arc::clone(catalog);
-    start_thread("catalog", move || {
-        loop {
-            catalog.refresh(Instant::now());
-            // What could not be hashed before may be readable now.
-            let _ = wake.try_send(());
-            if refresh.is_zero() {
-                return;
-            }
-            std::thread::sleep(refresh);
-        }
-    })
-}
 
 /// Hashes the layers whose digest nothing tells, whenever woken. It may take long, and a folder that changes must not wait
 /// for it.
@@ -80,7 +60,7 @@ pub(super) fn verifier(
     Ok(Some(Verifier::new(move || _ = find.try_send(()))))
 }
 
-fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+pub(super) fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(work)

@@ -1,6 +1,8 @@
 //! `packageorigin serve`: parse → answer → open → send, and the thread that keeps the catalog fresh.
 
+mod bell;
 mod bind;
+mod fresh;
 mod keep;
 mod talk;
 
@@ -14,12 +16,14 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use self::bell::Bell;
 use self::bind::{address_line, bind};
-use self::keep::{keep_fresh, keep_learning, keep_verifying, verifier};
+use self::fresh::Fresh;
+use self::keep::{keep_learning, keep_verifying, verifier};
 use self::talk::{Talk, tell_misses};
 use super::text::count;
 use super::{Failure, catalog};
-use crate::catalog::{Catalog, Event, Verifier};
+use crate::catalog::{Catalog, Event, Refreshed, Verifier};
 use crate::config::{self, VerifyWhen};
 use crate::content::{Content, OpenError, Opened};
 use crate::observe::{Exchange, Log, Observer};
@@ -29,6 +33,10 @@ use crate::transport;
 /// How long a request waits for the first snapshot: half a shelf would be a wrong answer. Clients wait for longer, and few
 /// ask again; proxies usually wait for a minute.
 const STARTING: Duration = Duration::from_secs(50);
+
+/// How long a request waits for a file that has changed to come to rest. More than the pause that this takes where changes are
+/// told; what is being copied takes longer than anybody waits.
+const SETTLING: Duration = Duration::from_secs(5);
 
 /// So many copies of a blob are tried, should they turn out to be wrong.
 const COPIES: usize = 4;
@@ -72,9 +80,24 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
         // Nobody listens where nothing is hashed unasked.
         let _ = publish.try_send(());
     });
-    let catalog = Arc::new(catalog(&config.catalog, listener)?);
+    let bell = Arc::new(Bell::default());
+    ring_on_signal(Arc::clone(&bell)).map_err(Failure::Start)?;
+    let watch = fresh::watch(config.refresh, &log);
+    let mut catalog = catalog(&config.catalog, listener)?;
+    if let Some(watch) = &watch {
+        catalog = catalog.watched(Arc::clone(watch));
+    }
+    let catalog = Arc::new(catalog);
     log.say(&address_line(&config.listen, &address, listeners.len()));
-    keep_fresh(&catalog, config.refresh, wake).map_err(Failure::Start)?;
+    let fresh = Fresh {
+        catalog: Arc::clone(&catalog),
+        watch,
+        refresh: config.refresh,
+        bell: Arc::clone(&bell),
+        log: log.clone(),
+        wake,
+    };
+    fresh.keep().map_err(Failure::Start)?;
     let verifier = verifier(&catalog, config.verify).map_err(Failure::Start)?;
     keep_learning(&catalog, woken).map_err(Failure::Start)?;
     if let (VerifyWhen::Background, Some(verifier)) = (config.verify, &verifier) {
@@ -84,6 +107,7 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
         catalog,
         published,
         verifier,
+        bell,
     };
     let handle = move |head, exchange| server.clone().handle(head, exchange);
     let observer = Observer::new(log.clone());
@@ -135,6 +159,8 @@ struct Server {
     published: watch::Receiver<bool>,
     /// Hashes what is sent, if anything is to be hashed.
     verifier: Option<Verifier>,
+    /// Has the catalog look for changes.
+    bell: Arc<Bell>,
 }
 
 impl Server {
@@ -148,22 +174,7 @@ impl Server {
             )
             .await;
         }
-        let mut opened = self.opened(&operation).await;
-        for _ in 1..COPIES {
-            // What turned out to be faulty is not opened again, as long as there is another copy.
-            if let Err(OpenError::Damaged | OpenError::Unreadable) = opened {
-                opened = self.opened(&operation).await;
-            }
-        }
-        if opened
-            .as_ref()
-            .is_err_and(|error| *error != OpenError::Damaged)
-        {
-            // The file is not what was cataloged: look again, once.
-            self.refresh().await;
-            opened = self.opened(&operation).await;
-        }
-        match opened {
+        match self.found(&operation).await {
             Ok(response) => {
                 if response.status() == StatusCode::NOT_FOUND
                     && let Some(name) = operation.wanted()
@@ -178,6 +189,42 @@ impl Server {
                 without_body_for_head(reply, &operation)
             }
         }
+    }
+
+    /// The answer with all that is to be sent of it, of this moment or of one soon after: a file that is not what was cataloged
+    /// is looked at again, and may come to rest.
+    async fn found(&self, operation: &Operation) -> Result<Response<Opened>, OpenError> {
+        let latest = Instant::now() + SETTLING;
+        loop {
+            let error = match self.opened_somewhere(operation).await {
+                Err(error) if error != OpenError::Damaged => error,
+                result => return result,
+            };
+            let Some(refreshed) = self.refresh().await else {
+                return Err(error);
+            };
+            let result = self.opened_somewhere(operation).await;
+            let Err(error @ (OpenError::Gone | OpenError::Changed)) = result else {
+                return result;
+            };
+            match refreshed.again {
+                Some(again) if Instant::now() + again < latest => tokio::time::sleep(again).await,
+                // The catalog knows of it all the same, as of what a disk held that was taken away.
+                _ if error == OpenError::Gone => return Err(OpenError::Unreadable),
+                _ => return Err(error),
+            }
+        }
+    }
+
+    /// The answer of this moment. What turns out to be faulty is not opened again, as long as there is another copy.
+    async fn opened_somewhere(&self, operation: &Operation) -> Result<Response<Opened>, OpenError> {
+        let mut opened = self.opened(operation).await;
+        for _ in 1..COPIES {
+            if let Err(OpenError::Damaged | OpenError::Unreadable) = opened {
+                opened = self.opened(operation).await;
+            }
+        }
+        opened
     }
 
     /// The answer of this moment with all that is to be sent of it. A blob so short that all of it is held back is
@@ -197,10 +244,15 @@ impl Server {
         protocol::answer(self.catalog.snapshot().as_deref(), operation)
     }
 
-    async fn refresh(&self) {
+    /// Looks at the files anew. Should it fail, the answer is made from the snapshot that is there.
+    async fn refresh(&self) -> Option<Refreshed> {
         let (catalog, now) = (Arc::clone(&self.catalog), Instant::now());
-        // Should it fail, the answer is made from the snapshot that is there.
-        let _ = tokio::task::spawn_blocking(move || catalog.refresh(now)).await;
+        let refresh = tokio::task::spawn_blocking(move || catalog.refresh(now));
+        let refreshed = refresh.await.ok()?;
+        if refreshed.again.is_some() {
+            self.bell.changed();
+        }
+        Some(refreshed)
     }
 }
 
@@ -227,6 +279,17 @@ fn without_body_for_head(response: Response<Opened>, operation: &Operation) -> R
     } else {
         response
     }
+}
+
+/// Looks for changes at once whenever SIGHUP comes.
+fn ring_on_signal(bell: Arc<Bell>) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup()).context("cannot wait for signals")?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            bell.asked();
+        }
+    });
+    Ok(())
 }
 
 /// Ends at the first signal to stop; the second one ends the program, as it would without us.

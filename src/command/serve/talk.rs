@@ -101,12 +101,16 @@ impl Talk {
             snapshot,
             new_problems,
             is_same,
+            returned,
         } = event;
         if is_first {
             self.log.say(&format!("Serving {}", summary(snapshot)));
             self.log.say(&what_to_paste(snapshot, &self.address));
         } else if !is_same {
             self.log.say(&format!("Changed: now {}", summary(snapshot)));
+        }
+        for root in returned {
+            self.log.say(&format!("{}: it is back", root.display()));
         }
         for problem in new_problems
             .iter()

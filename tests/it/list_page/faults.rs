@@ -9,6 +9,8 @@ use packageorigin::oci::manifest::ManifestError;
 use packageorigin::oci::reference::ReferenceError;
 use serde_json::Value;
 
+/// What `ENOENT` is.
+const NO_SUCH_FILE: i32 = 2;
 /// What `EACCES` is.
 const PERMISSION_DENIED: i32 = 13;
 
@@ -31,6 +33,8 @@ fn digest() -> Digest {
 fn files() -> Vec<Fault> {
     vec![
         Fault::Unreadable(io::Error::from_raw_os_error(PERMISSION_DENIED)),
+        Fault::Lost(Some(io::Error::from_raw_os_error(NO_SUCH_FILE)), 3),
+        Fault::Lost(None, 3),
         Fault::LeavesRoot(PathBuf::from("../elsewhere/app.tar")),
         Fault::DanglingLink,
         Fault::Loop,

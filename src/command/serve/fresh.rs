@@ -1,0 +1,113 @@
+//! Keeping the catalog fresh: when to look for changes.
+
+use std::io;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use super::bell::{Bell, Ring};
+use super::keep::start_thread;
+use crate::catalog::{Catalog, Watch};
+use crate::observe::Log;
+
+/// Between two looks where changes are told: something may be missed, and a link on the way to a folder be swapped.
+const BESIDE_EVENTS: Duration = Duration::from_secs(60);
+/// The same where they are not.
+const WITHOUT_EVENTS: Duration = Duration::from_secs(10);
+/// After a change that was told so long a time without another is waited for,
+const QUIET: Duration = Duration::from_millis(100);
+/// and so long at most.
+const GATHERING: Duration = Duration::from_secs(1);
+/// Looking takes one part of so many of the time, however many files there are.
+const SHARE: u32 = 10;
+
+/// What keeps a catalog fresh.
+pub(super) struct Fresh {
+    pub(super) catalog: Arc<Catalog>,
+    /// Tells changes, if anything is to.
+    pub(super) watch: Option<Arc<Watch>>,
+    /// The pause between two looks, if the user wants one; zero for none.
+    pub(super) refresh: Option<Duration>,
+    pub(super) bell: Arc<Bell>,
+    pub(super) log: Log,
+    /// Wakes whoever hashes what could not be hashed before.
+    pub(super) wake: mpsc::SyncSender<()>,
+}
+
+/// What tells changes, unless the user wants to have nothing looked for, or nothing can.
+pub(super) fn watch(refresh: Option<Duration>, log: &Log) -> Option<Arc<Watch>> {
+    if refresh.is_some_and(|refresh| refresh.is_zero()) {
+        return None;
+    }
+    match Watch::new() {
+        Ok(watch) => Some(Arc::new(watch)),
+        Err(error) => {
+            tell_failure(log, &error);
+            None
+        }
+    }
+}
+
+fn tell_failure(log: &Log, error: &io::Error) {
+    log.say(&format!(
+        "warning: not all folders can be watched for changes ({error}), so they are looked at every {WITHOUT_EVENTS:?} instead; \
+         raise fs.inotify.max_user_watches or fs.inotify.max_user_instances"
+    ));
+}
+
+impl Fresh {
+    /// Looks now, and then again and again, on a thread of its own.
+    pub(super) fn keep(self) -> anyhow::Result<()> {
+        if let Some(watch) = self.watch.clone() {
+            let bell = Arc::clone(&self.bell);
+            start_thread("watch", move || {
+                while watch.wait().is_ok() {
+                    bell.changed();
+                }
+            })?;
+        }
+        start_thread("catalog", move || {
+            loop {
+                self.look();
+            }
+        })
+    }
+
+    /// Looks once, and waits until it is worth while to look again.
+    fn look(&self) {
+        let began = Instant::now();
+        let refreshed = self.catalog.refresh(began);
+        // What could not be hashed before may be readable now.
+        let _ = self.wake.try_send(());
+        if let Some(error) = self.watch.as_ref().and_then(|watch| watch.take_failure()) {
+            tell_failure(&self.log, &error);
+        }
+        let ended = Instant::now();
+        let earliest = ended + (ended - began) * (SHARE - 1);
+        let pause = self.pause(refreshed.is_watched);
+        let pauses = [refreshed.again, pause].into_iter().flatten();
+        self.wait(earliest, pauses.min().map(|pause| ended + pause));
+    }
+
+    /// How long to wait where nothing tells that something has changed; `None` if for ever.
+    fn pause(&self, is_watched: bool) -> Option<Duration> {
+        let usual = if is_watched {
+            BESIDE_EVENTS
+        } else {
+            WITHOUT_EVENTS
+        };
+        Some(self.refresh.unwrap_or(usual)).filter(|pause| !pause.is_zero())
+    }
+
+    /// Waits until `due`, or until a change that is told has been followed by a quiet moment; `earliest` at the earliest, but
+    /// for who asks.
+    fn wait(&self, earliest: Instant, due: Option<Instant>) {
+        let due = due.map(|due| due.max(earliest));
+        let (mut until, mut latest) = (due, None);
+        while let Some(Ring::Changed) = self.bell.wait(until) {
+            let now = Instant::now();
+            let latest = *latest.get_or_insert(now + GATHERING);
+            let quiet = (now + QUIET).min(latest).max(earliest);
+            until = due.map_or(Some(quiet), |due| Some(due.min(quiet)));
+        }
+    }
+}
