@@ -112,6 +112,21 @@ pub struct ServeArgs {
         default_value = "on-demand"
     )]
     pub verify: VerifyWhen,
+    /// Folder in which to remember which layers were hashed; never one with packages
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "PACKAGEORIGIN_CACHE",
+        hide_env_values = true,
+        default_value = "",
+        hide_default_value = true,
+        help = "Folder in which to remember which layers were hashed; never one with packages \
+                [default: $CACHE_DIRECTORY, $XDG_CACHE_HOME/packageorigin or ~/.cache/packageorigin]"
+    )]
+    pub cache: OsString,
+    /// Remember nothing when the server stops
+    #[arg(long, env = "PACKAGEORIGIN_NO_CACHE", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub no_cache: bool,
 }
 
 /// When layers are hashed.

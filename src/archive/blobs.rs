@@ -33,8 +33,8 @@ pub struct Blobs<'m> {
     members: &'m Members,
     /// The digests that were found out by hashing whole layers.
     learned: &'m Learned,
-    /// Places whose digest has to be found out so.
-    pending: BTreeSet<Stored>,
+    /// Places whose digest has to be found out so, with the diff ID of what lies there.
+    pending: BTreeMap<Stored, Digest>,
     /// Where the bytes lie that claim a digest: the place that is used, then others.
     located: BTreeMap<Digest, Stored>,
     alternates: BTreeMap<Digest, Vec<Stored>>,
@@ -60,7 +60,7 @@ impl<'m> Blobs<'m> {
         Self {
             members,
             learned,
-            pending: BTreeSet::new(),
+            pending: BTreeMap::new(),
             located: BTreeMap::new(),
             alternates: BTreeMap::new(),
             layout: None,
@@ -231,10 +231,10 @@ impl<'m> Blobs<'m> {
     }
 
     /// The digest of the bytes at `stored`, which only hashing tells. If that was not done yet, it has to be.
-    pub fn learn(&mut self, stored: Stored) -> Option<Digest> {
+    pub fn learn(&mut self, stored: Stored, diff_id: Digest) -> Option<Digest> {
         let known = self.learned.get(stored).cloned();
         if known.is_none() {
-            self.pending.insert(stored);
+            self.pending.entry(stored).or_insert(diff_id);
         }
         known
     }
@@ -245,9 +245,11 @@ impl<'m> Blobs<'m> {
         stored.is_some_and(|stored| self.learned.get(*stored) == Some(digest))
     }
 
-    /// What has to be hashed.
-    pub fn pending(&self) -> impl Iterator<Item = Stored> + '_ {
-        self.pending.iter().copied()
+    /// What has to be hashed, with its diff ID.
+    pub fn pending(&self) -> impl Iterator<Item = (Stored, &Digest)> {
+        self.pending
+            .iter()
+            .map(|(stored, diff_id)| (*stored, diff_id))
     }
 
     /// The names that several members have of which none was picked.

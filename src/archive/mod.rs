@@ -91,13 +91,6 @@ pub fn read(candidate: &Candidate, learned: &Learned) -> (Found, Problems) {
     let mut problems = Problems::of(&path);
     let found = match members(candidate, &path, &mut problems) {
         Ok(members) => {
-            // Nothing was learned of a file that took the place of the one that was seen.
-            let nothing = Learned::default();
-            let is_as_seen = match &candidate.stamp {
-                Stamp::File(seen) => members.files().iter().all(|(_, now)| now == seen),
-                Stamp::Folder(_) => true,
-            };
-            let learned = if is_as_seen { learned } else { &nothing };
             let found = images::find(&members, &candidate.location, learned, &mut problems);
             if found.images.is_empty() && problems.is_empty() {
                 problems.add(&Fault::NoImages);
@@ -115,8 +108,11 @@ pub fn read(candidate: &Candidate, learned: &Learned) -> (Found, Problems) {
 fn members(candidate: &Candidate, path: &Path, problems: &mut Problems) -> Result<Members, Fault> {
     match &candidate.stamp {
         Stamp::Folder(listing) => Ok(Members::of_folder(&candidate.location, listing, problems)),
-        Stamp::File(_) => {
+        Stamp::File(seen) => {
             let file = File::open(&candidate.location).map_err(Fault::Unreadable)?;
+            if file.identity() != seen {
+                return Err(Fault::Changing);
+            }
             check_is_tar(&file, path)?;
             Members::of_tar(&candidate.location, file, problems)
         }

@@ -15,6 +15,7 @@ mod coalesce;
 mod look;
 mod names;
 mod reading;
+mod recall;
 mod repository;
 mod scan;
 mod settle;
@@ -32,6 +33,7 @@ use self::look::Look;
 use self::reading::{learn_all, read_all, unhashed};
 use self::settle::Settling;
 use crate::archive::Learned;
+use crate::cache::{Cache, Hints};
 use crate::content::{Root, Verdict};
 
 pub use crate::archive::problem::Printable;
@@ -95,6 +97,8 @@ pub struct Catalog {
     listener: Listener,
     /// Hears of changes in what was scanned.
     watch: Option<Arc<Watch>>,
+    /// What was found out before, if that is remembered.
+    cache: Option<Arc<Cache>>,
 }
 
 #[derive(Default)]
@@ -142,6 +146,7 @@ impl Catalog {
             state: Mutex::default(),
             listener,
             watch: None,
+            cache: None,
         }
     }
 
@@ -149,6 +154,13 @@ impl Catalog {
     #[must_use]
     pub fn watched(mut self, watch: Arc<Watch>) -> Self {
         self.watch = Some(watch);
+        self
+    }
+
+    /// Has `cache` remember what is learned, and believes it.
+    #[must_use]
+    pub fn remembering(mut self, cache: Arc<Cache>) -> Self {
+        self.cache = Some(cache);
         self
     }
 
@@ -178,15 +190,16 @@ impl Catalog {
         if look.is_held {
             return refreshed;
         }
-        let stock = Stock {
-            archives: read_all(&look.steps),
-            problems: look.problems,
-            lost: look.lost,
-        };
-        if stock.archives.iter().any(|archive| archive.is_changing) {
+        let (archives, is_changing) = read_all(&look.steps, self.hints().as_ref());
+        if is_changing {
             refreshed.again = Some(look::PAUSE);
             state.refreshed = refreshed;
         }
+        let stock = Stock {
+            archives,
+            problems: look.problems,
+            lost: look.lost,
+        };
         if is_first || !stock.is_same(&state.stock) {
             self.publish(state, stock);
         }
@@ -216,7 +229,7 @@ impl Catalog {
             };
             let count = pending.iter().take_while(fits).count().max(1);
             let together: Vec<_> = pending.drain(..count).collect();
-            has_learned |= self.replace(&learn_all(&together));
+            has_learned |= self.replace(&learn_all(&together, self.cache.as_deref()));
         }
         has_learned
     }
@@ -269,6 +282,10 @@ impl Catalog {
             }
             after = Some(archive);
         }
+    }
+
+    fn hints(&self) -> Option<Hints<'_>> {
+        self.cache.as_deref().map(Cache::hints)
     }
 
     fn archive_after(&self, archive: Option<&Archive>) -> Option<Arc<Archive>> {

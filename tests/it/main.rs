@@ -40,6 +40,7 @@ mod pages;
 mod pasted;
 mod pending;
 mod properties;
+mod remembering;
 mod requests;
 mod resuming;
 mod serving;
