@@ -115,9 +115,9 @@ def origin(binary: pathlib.Path, roots: list[pathlib.Path], *options: str, stder
 
 
 def origin_command(binary: pathlib.Path, roots: list[pathlib.Path], port: int) -> list[str]:
-    """How Package Origin is started."""
+    """How Package Origin is started: with nothing left of an earlier run."""
     packages = [part for root in roots for part in ("--packages", str(root))]
-    return [str(binary), *packages, "--listen", f"127.0.0.1:{port}"]
+    return [str(binary), *packages, "--listen", f"127.0.0.1:{port}", "--no-cache"]
 
 
 # Clients

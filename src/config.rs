@@ -1,5 +1,7 @@
 //! What was typed or said by the environment, resolved to plain values.
 
+mod cache;
+
 use std::env;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,6 +33,18 @@ pub enum ConfigError {
     /// The current folder cannot be told.
     #[error("the current folder cannot be read; use `--packages FOLDER`")]
     CurrentFolder(#[source] std::io::Error),
+    /// A folder to write to within one that is never written to.
+    #[error(
+        "`--cache {}` lies in the packages folder `{}`, where nothing is written; name a folder elsewhere, or use `--no-cache`",
+        .cache.display(),
+        .packages.display()
+    )]
+    CacheInPackages {
+        /// Where it was to be.
+        cache: PathBuf,
+        /// The folder that is served.
+        packages: PathBuf,
+    },
     /// An address that cannot be understood.
     #[error("`--listen {0}`: expected PORT, :PORT, HOST:PORT or [IPV6]:PORT")]
     Listen(String),
@@ -72,6 +86,8 @@ pub struct Serve {
     pub drain: Duration,
     /// When layers are hashed.
     pub verify: VerifyWhen,
+    /// The folder in which it is remembered what was found out, if it is.
+    pub cache: Option<PathBuf>,
 }
 
 /// How to list.
@@ -135,7 +151,15 @@ impl Serve {
             refresh,
             drain,
             verify,
+            cache,
+            no_cache,
         } = arguments;
+        let catalog = Catalog::resolve(catalog)?;
+        let cache = if no_cache {
+            None
+        } else {
+            cache::folder(cache, |name| env::var_os(name), &catalog.packages)?
+        };
         Ok(Self {
             listen: listen
                 .iter()
@@ -146,7 +170,8 @@ impl Serve {
                 .transpose()?,
             drain: duration("drain", &drain)?,
             verify,
-            catalog: Catalog::resolve(catalog)?,
+            cache,
+            catalog,
         })
     }
 }

@@ -17,6 +17,7 @@ pub mod config;
 pub mod digest;
 pub mod oci;
 pub mod content;
+pub mod cache;
 pub mod archive;
 pub mod catalog;
 pub mod headers;

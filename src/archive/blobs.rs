@@ -33,8 +33,8 @@ pub struct Blobs<'m> {
     members: &'m Members,
     /// The digests that were found out by hashing whole layers.
     learned: &'m Learned,
-    /// Places whose digest has to be found out so.
-    pending: BTreeSet<Stored>,
+    /// Places whose digest has to be found out so, with the diff ID of what lies there.
+    pending: BTreeMap<Stored, Digest>,
     /// Where the bytes lie that claim a digest: the place that is used, then others.
     located: BTreeMap<Digest, Stored>,
     alternates: BTreeMap<Digest, Vec<Stored>>,
@@ -49,6 +49,8 @@ pub struct Blobs<'m> {
     memory_used: usize,
     /// What was hashed, and is what its digest says.
     verified: BTreeSet<Digest>,
+    /// What was hashed, and is not what its digest says wherever it lies.
+    damaged: BTreeSet<Digest>,
     hashed: u64,
 }
 
@@ -58,7 +60,7 @@ impl<'m> Blobs<'m> {
         Self {
             members,
             learned,
-            pending: BTreeSet::new(),
+            pending: BTreeMap::new(),
             located: BTreeMap::new(),
             alternates: BTreeMap::new(),
             layout: None,
@@ -67,6 +69,7 @@ impl<'m> Blobs<'m> {
             memory: BTreeMap::new(),
             memory_used: 0,
             verified: BTreeSet::new(),
+            damaged: BTreeSet::new(),
             hashed: 0,
         }
     }
@@ -177,9 +180,11 @@ impl<'m> Blobs<'m> {
                 return Ok(bytes.into());
             }
             if !self.forget(digest) {
+                self.damaged.insert(digest.clone());
                 return Err(Fault::DigestMismatch {
                     expected: digest.clone(),
                     found,
+                    offset: Some(stored.offset),
                 });
             }
         }
@@ -226,10 +231,10 @@ impl<'m> Blobs<'m> {
     }
 
     /// The digest of the bytes at `stored`, which only hashing tells. If that was not done yet, it has to be.
-    pub fn learn(&mut self, stored: Stored) -> Option<Digest> {
+    pub fn learn(&mut self, stored: Stored, diff_id: Digest) -> Option<Digest> {
         let known = self.learned.get(stored).cloned();
         if known.is_none() {
-            self.pending.insert(stored);
+            self.pending.entry(stored).or_insert(diff_id);
         }
         known
     }
@@ -240,9 +245,11 @@ impl<'m> Blobs<'m> {
         stored.is_some_and(|stored| self.learned.get(*stored) == Some(digest))
     }
 
-    /// What has to be hashed.
-    pub fn pending(&self) -> impl Iterator<Item = Stored> + '_ {
-        self.pending.iter().copied()
+    /// What has to be hashed, with its diff ID.
+    pub fn pending(&self) -> impl Iterator<Item = (Stored, &Digest)> {
+        self.pending
+            .iter()
+            .map(|(stored, diff_id)| (*stored, diff_id))
     }
 
     /// The names that several members have of which none was picked.
@@ -284,11 +291,17 @@ impl<'m> Blobs<'m> {
         self.located.contains_key(digest) || self.memory.contains_key(digest)
     }
 
+    /// What is here under its digest, and has other bytes.
+    pub fn damaged(&self) -> &BTreeSet<Digest> {
+        &self.damaged
+    }
+
     /// Forgets every place of `digest`, unless its bytes were hashed.
     pub fn forget_unverified(&mut self, digest: &Digest) {
         if !self.verified.contains(digest) {
             self.located.remove(digest);
             self.alternates.remove(digest);
+            self.damaged.insert(digest.clone());
         }
     }
 }

@@ -148,15 +148,16 @@ impl Config {
     }
 }
 
-/// Compares the digest of a configuration with the name of the member that it is in.
+/// Compares the digest of the configuration at `stored` with the name of the member that it is in.
 ///
 /// # Errors
 /// [`Fault::DigestMismatch`] if that is another digest.
-pub fn check_name(name: &str, found: &Digest) -> Result<(), Fault> {
+pub fn check_name(name: &str, stored: Stored, found: &Digest) -> Result<(), Fault> {
     match digest_of_name(name) {
         Some(expected) if expected != *found => Err(Fault::DigestMismatch {
             expected,
             found: found.clone(),
+            offset: Some(stored.offset),
         }),
         _ => Ok(()),
     }
@@ -267,33 +268,40 @@ impl Layer<'_> {
             Some(Compression::Zstd) => Packing::Zstd,
             Some(other) => return Err(Fault::LayerPacking(other.name())),
         };
-        let digest = match self.claimed(packing)? {
+        let diff_id = self.parsed_diff_id()?;
+        let digest = match self.claimed(packing, &diff_id) {
             Some(digest) => digest,
-            None => graph.blobs.learn(stored).ok_or(Fault::PendingLayer)?,
+            None => graph
+                .blobs
+                .learn(stored, diff_id)
+                .ok_or(Fault::PendingLayer)?,
         };
         let size = stored.size;
         let blob = canonical::Blob { digest, size };
         Ok((canonical::Layer { blob, packing }, stored))
     }
 
-    /// The digest that the archive claims for it; `None` where it claims none, or two.
-    fn claimed(&self, packing: Packing) -> Result<Option<Digest>, Fault> {
+    fn parsed_diff_id(&self) -> Result<Digest, Fault> {
         let bad_digest = |error| Fault::BadDigest {
             digest: self.diff_id.to_owned(),
             error,
         };
-        let diff_id: Digest = self.diff_id.parse().map_err(bad_digest)?;
+        self.diff_id.parse().map_err(bad_digest)
+    }
+
+    /// The digest that the archive claims for it; `None` where it claims none, or two.
+    fn claimed(&self, packing: Packing, diff_id: &Digest) -> Option<Digest> {
         let named = digest_of_name(self.name);
-        Ok(match packing {
+        match packing {
             Packing::Plain => {
                 let is_contradicted = self.is_doubted
-                    || named.is_some_and(|named| named != diff_id)
-                    || self.item.contradicts(&diff_id);
-                (!is_contradicted).then_some(diff_id)
+                    || named.is_some_and(|named| named != *diff_id)
+                    || self.item.contradicts(diff_id);
+                (!is_contradicted).then(|| diff_id.clone())
             }
             // A name that is the diff ID says nothing about the compressed bytes.
-            Packing::Gzip | Packing::Zstd => named.filter(|named| *named != diff_id),
-        })
+            Packing::Gzip | Packing::Zstd => named.filter(|named| named != diff_id),
+        }
     }
 }
 

@@ -28,6 +28,7 @@ pub fn keep(
         places: (sources.len() != 1).then(|| places(&sources)),
         lacking: lacking(graph),
         pending: pending(graph),
+        damaged: graph.blobs.damaged().iter().cloned().collect(),
         sources,
         ..Found::default()
     };
@@ -124,9 +125,9 @@ fn sources(graph: &Graph<'_>) -> Box<[Arc<Source>]> {
 }
 
 fn pending(graph: &Graph<'_>) -> Box<[Unhashed]> {
-    let unhashed = |stored: Stored| {
+    let unhashed = |(stored, diff_id): (Stored, &Digest)| {
         let (location, identity) = &graph.blobs.members().files()[stored.file];
-        Unhashed::new(stored, location.clone(), *identity)
+        Unhashed::new(stored, location.clone(), *identity, diff_id.clone())
     };
     graph.blobs.pending().map(unhashed).collect()
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::members::Stored;
-use crate::content::{File, Identity, Location, OpenError};
+use crate::content::{Copy, File, Identity, Location, OpenError, Place};
 use crate::digest::{Algorithm, Digest};
 
 /// The digests of such layers, by their places: they hold as long as the files stay the same.
@@ -28,16 +28,45 @@ pub struct Unhashed {
     stored: Stored,
     location: Location,
     identity: Identity,
+    diff_id: Digest,
 }
 
 impl Unhashed {
-    /// What lies at `stored` in the file at `location`, as long as that has `identity`.
-    pub(super) fn new(stored: Stored, location: Location, identity: Identity) -> Self {
+    /// What lies at `stored` in the file at `location`, as long as that has `identity`, and is `diff_id` once decompressed.
+    pub(super) fn new(
+        stored: Stored,
+        location: Location,
+        identity: Identity,
+        diff_id: Digest,
+    ) -> Self {
         Self {
             stored,
             location,
             identity,
+            diff_id,
         }
+    }
+
+    /// The file that holds it, what that must still be, and where it begins there.
+    pub fn place(&self) -> (&Location, &Identity, u64) {
+        (&self.location, &self.identity, self.stored.offset)
+    }
+
+    /// The digest that the image's configuration says it has once it is decompressed.
+    pub fn diff_id(&self) -> &Digest {
+        &self.diff_id
+    }
+
+    /// Whether `copy` is of the same bytes in the same file.
+    pub fn is(&self, copy: &Copy) -> bool {
+        let Stored { offset, size, .. } = self.stored;
+        let place = Place::Extent {
+            offset,
+            length: size,
+        };
+        let (source, _) = copy.place();
+        let file = (source.location(), source.identity());
+        file == (&self.location, &self.identity) && copy.claim().place == place
     }
 
     /// Length in bytes.

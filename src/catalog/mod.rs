@@ -15,6 +15,7 @@ mod coalesce;
 mod look;
 mod names;
 mod reading;
+mod recall;
 mod repository;
 mod scan;
 mod settle;
@@ -32,12 +33,13 @@ use self::look::Look;
 use self::reading::{learn_all, read_all, unhashed};
 use self::settle::Settling;
 use crate::archive::Learned;
+use crate::cache::{Cache, Hints};
 use crate::content::{Root, Verdict};
 
 pub use crate::archive::problem::Printable;
 pub use crate::archive::{Document, Image, Problem, Severity};
 pub use archive::Archive;
-pub use check::Flaw;
+pub use check::{Flaw, Flawed, Inspection, Part, is_wanted};
 pub use repository::Repository;
 pub use snapshot::{Manifest, Referring, Snapshot, View};
 pub use verify::{Verifier, hash_all};
@@ -95,6 +97,8 @@ pub struct Catalog {
     listener: Listener,
     /// Hears of changes in what was scanned.
     watch: Option<Arc<Watch>>,
+    /// What was found out before, if that is remembered.
+    cache: Option<Arc<Cache>>,
 }
 
 #[derive(Default)]
@@ -142,6 +146,7 @@ impl Catalog {
             state: Mutex::default(),
             listener,
             watch: None,
+            cache: None,
         }
     }
 
@@ -149,6 +154,13 @@ impl Catalog {
     #[must_use]
     pub fn watched(mut self, watch: Arc<Watch>) -> Self {
         self.watch = Some(watch);
+        self
+    }
+
+    /// Has `cache` remember what is learned, and believes it.
+    #[must_use]
+    pub fn remembering(mut self, cache: Arc<Cache>) -> Self {
+        self.cache = Some(cache);
         self
     }
 
@@ -178,7 +190,7 @@ impl Catalog {
         if look.is_held {
             return refreshed;
         }
-        let (archives, is_changing) = read_all(&look.steps);
+        let (archives, is_changing) = read_all(&look.steps, self.hints().as_ref());
         if is_changing {
             refreshed.again = Some(look::PAUSE);
             state.refreshed = refreshed;
@@ -217,7 +229,7 @@ impl Catalog {
             };
             let count = pending.iter().take_while(fits).count().max(1);
             let together: Vec<_> = pending.drain(..count).collect();
-            has_learned |= self.replace(&learn_all(&together));
+            has_learned |= self.replace(&learn_all(&together, self.cache.as_deref()));
         }
         has_learned
     }
@@ -270,6 +282,10 @@ impl Catalog {
             }
             after = Some(archive);
         }
+    }
+
+    fn hints(&self) -> Option<Hints<'_>> {
+        self.cache.as_deref().map(Cache::hints)
     }
 
     fn archive_after(&self, archive: Option<&Archive>) -> Option<Arc<Archive>> {

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
 
-use super::Archive;
 use super::look::Step;
-use crate::archive::{Candidate, Learned, Unhashed};
+use super::{Archive, recall};
+use crate::archive::{Candidate, Unhashed};
+use crate::cache::{Cache, Hints};
+use crate::digest::Digest;
 
 /// How many bytes of an archive have to be hashed.
 pub(super) fn unhashed(archive: &Archive) -> u64 {
@@ -14,7 +17,10 @@ pub(super) fn unhashed(archive: &Archive) -> u64 {
 }
 
 /// The archives that are `pending`, each with itself as it is read with what could be learned of it.
-pub(super) fn learn_all(pending: &[Arc<Archive>]) -> Vec<(Arc<Archive>, Arc<Archive>)> {
+pub(super) fn learn_all(
+    pending: &[Arc<Archive>],
+    cache: Option<&Cache>,
+) -> Vec<(Arc<Archive>, Arc<Archive>)> {
     let layers: Vec<(usize, &Unhashed)> = pending
         .iter()
         .enumerate()
@@ -26,68 +32,81 @@ pub(super) fn learn_all(pending: &[Arc<Archive>]) -> Vec<(Arc<Archive>, Arc<Arch
                 .map(move |layer| (number, layer))
         })
         .collect();
-    let digests = in_parallel(&layers, |(_, layer)| layer.hash().ok());
-    let mut learned: Vec<Option<Learned>> = pending.iter().map(|_| None).collect();
+    let digests = in_parallel(&layers, |(_, layer)| learn(layer, cache));
+    let mut learned: Vec<Vec<(Unhashed, Digest)>> = pending.iter().map(|_| Vec::new()).collect();
     for ((number, layer), digest) in layers.into_iter().zip(digests) {
         // What cannot be read stays pending.
-        if let Some(digest) = digest.flatten() {
-            let known = learned[number].get_or_insert_with(|| pending[number].learned.clone());
-            known.insert(layer, digest);
-        }
+        let digest = digest.flatten();
+        learned[number].extend(digest.map(|digest| (layer.clone(), digest)));
     }
-    let read = |(archive, learned): (&Arc<Archive>, Option<Learned>)| {
-        let again = archive.read_again(learned?);
-        Some((Arc::clone(archive), Arc::new(again)))
+    let hints = cache.map(Cache::hints);
+    let read = |(archive, learned): (&Arc<Archive>, Vec<_>)| {
+        let again = recall::recall(recall::with(archive, &learned), hints.as_ref());
+        (Arc::clone(archive), Arc::new(again))
     };
-    pending.iter().zip(learned).filter_map(read).collect()
+    let pending = pending.iter().zip(learned);
+    let learned = pending.filter(|(_, learned)| !learned.is_empty());
+    learned.map(read).collect()
+}
+
+/// The digest of `layer`, if it can be read.
+fn learn(layer: &Unhashed, cache: Option<&Cache>) -> Option<Digest> {
+    let began = SystemTime::now();
+    let digest = layer.hash().ok()?;
+    if let Some(cache) = cache {
+        recall::remember(cache, layer, &digest, began);
+    }
+    Some(digest)
 }
 
 /// The archives that come of `steps`, in their order, and whether one of them was written to while it was read. An archive
 /// whose reader fails is left out.
-pub(super) fn read_all(steps: &[Step]) -> (Vec<Arc<Archive>>, bool) {
+pub(super) fn read_all(steps: &[Step], hints: Option<&Hints<'_>>) -> (Vec<Arc<Archive>>, bool) {
     let is_read = |step: &&Step| matches!(step, Step::Read { .. });
     let changed: Vec<&Step> = steps.iter().filter(is_read).collect();
-    let read = in_parallel(&changed, |step| step.result());
+    let read = in_parallel(&changed, |step| step.result(hints));
     let is_changing = read.iter().flatten().any(|archive| archive.is_changing);
     let mut read = read.into_iter();
     let archive = |step: &Step| match step {
         Step::Keep(archive) => Some(Arc::clone(archive)),
         Step::Read { before, .. } => {
             let archive = read.next()??;
-            // What is being written to stays as it was.
-            let before = before
-                .as_ref()
-                .filter(|before| before.place() == archive.place());
-            Some(
-                before
-                    .filter(|_| archive.is_changing)
-                    .cloned()
-                    .unwrap_or(archive),
-            )
+            let is_here = |before: &&Arc<Archive>| before.place() == archive.place();
+            match before.as_ref().filter(is_here) {
+                // What is being written to stays as it was.
+                Some(before) if archive.is_changing => Some(Arc::clone(before)),
+                _ => Some(archive),
+            }
         }
     };
     (steps.iter().filter_map(archive).collect(), is_changing)
 }
 
 impl Step {
-    fn result(&self) -> Arc<Archive> {
+    fn result(&self, hints: Option<&Hints<'_>>) -> Arc<Archive> {
         match self {
             Self::Keep(archive) => Arc::clone(archive),
             Self::Read {
                 root,
                 candidate,
                 before,
-            } => read_after(before.as_ref(), *root, candidate),
+            } => read_after(before.as_ref(), *root, candidate, hints),
         }
     }
 }
 
 /// Reads `candidate`, after `before` was read in its place.
-fn read_after(before: Option<&Arc<Archive>>, root: usize, candidate: &Candidate) -> Arc<Archive> {
+fn read_after(
+    before: Option<&Arc<Archive>>,
+    root: usize,
+    candidate: &Candidate,
+    hints: Option<&Hints<'_>>,
+) -> Arc<Archive> {
     // What was learned holds as long as the file stays the same, whatever else went wrong with it, and wherever it is.
     let same = before.filter(|before| before.is_moved_to(candidate));
     let learned = same.map(|before| before.learned.clone());
     let archive = Archive::read(root, candidate.clone(), learned.unwrap_or_default());
+    let archive = recall::recall(archive, hints);
     let Some(before) = before else {
         return Arc::new(archive);
     };

@@ -14,8 +14,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
+use std::time::SystemTime;
 
 use super::reading::in_parallel;
+use crate::cache::Cache;
 use crate::content::{Copy, Extent, File, OpenError, Opened, Part, Ticket, Verdict};
 
 /// At most so many threads hash. Of one disk's blobs as many are hashed at once as there are cores, so that a disk that
@@ -52,6 +54,8 @@ struct Shared {
     state: Mutex<State>,
     /// Called after something turned out to be wrong or unreadable.
     faulty: Box<dyn Fn() + Send + Sync>,
+    /// What turns out to be right is remembered there.
+    cache: Option<Arc<Cache>>,
     /// As many blobs of one disk are hashed at once.
     at_once: usize,
 }
@@ -93,10 +97,11 @@ enum Rank {
 
 impl Verifier {
     /// A verifier without threads: they come and go with the work. `faulty` is called on them, and must not take long.
-    pub fn new(faulty: impl Fn() + Send + Sync + 'static) -> Self {
+    pub fn new(faulty: impl Fn() + Send + Sync + 'static, cache: Option<Arc<Cache>>) -> Self {
         Self(Arc::new(Shared {
             state: Mutex::default(),
             faulty: Box::new(faulty),
+            cache,
             at_once: thread::available_parallelism().map_or(1, NonZeroUsize::get),
         }))
     }
@@ -186,10 +191,14 @@ impl Verifier {
 
     fn work(&self) {
         while let Some(job) = self.next() {
+            let began = SystemTime::now();
             let hash = AssertUnwindSafe(|| job.copy.verify(job.file.upgrade(), |_| ()));
             // Should this program fail on it, whoever waits must be told all the same.
             let outcome = catch_unwind(hash).unwrap_or(Err(OpenError::Unreadable));
             self.done(&job.copy, outcome);
+            if let (Ok(()), Some(cache)) = (outcome, &self.0.cache) {
+                cache.verified(&job.copy, began);
+            }
             if matches!(outcome, Err(OpenError::Damaged | OpenError::Unreadable)) {
                 let _ = catch_unwind(AssertUnwindSafe(|| (self.0.faulty)()));
             }
@@ -325,6 +334,7 @@ mod tests {
         Verifier(Arc::new(Shared {
             state: Mutex::default(),
             faulty: Box::new(|| ()),
+            cache: None,
             at_once: 0,
         }))
     }
@@ -376,7 +386,7 @@ mod tests {
     fn what_is_right_is_hashed_and_known() {
         let folder = tempfile::tempdir().unwrap();
         let copy = copy_of(folder.path(), &ZEROS);
-        let verifier = Verifier::new(|| panic!("nothing is wrong"));
+        let verifier = Verifier::new(|| panic!("nothing is wrong"), None);
         assert_eq!(wait(&ask(&verifier, &copy)), Ok(()));
         assert_eq!(copy.verdict(), Verdict::Verified);
         assert_idle(&verifier);
@@ -396,7 +406,7 @@ mod tests {
         let copy = copy_of(folder.path(), b"something else");
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&calls);
-        let verifier = Verifier::new(move || _ = counted.fetch_add(1, Ordering::Relaxed));
+        let verifier = Verifier::new(move || _ = counted.fetch_add(1, Ordering::Relaxed), None);
         assert_eq!(wait(&ask(&verifier, &copy)), Err(OpenError::Damaged));
         assert_eq!(copy.verdict(), Verdict::Quarantined);
         let again = Content::blob(vec![copy.clone()], LENGTH as u64).open();
@@ -426,7 +436,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let copy = copy_of(folder.path(), &ZEROS);
         std::fs::remove_file(folder.path().join("file")).unwrap();
-        let verifier = Verifier::new(|| panic!("nothing is wrong"));
+        let verifier = Verifier::new(|| panic!("nothing is wrong"), None);
         assert_eq!(wait(&ask(&verifier, &copy)), Err(OpenError::Gone));
         assert_eq!(copy.verdict(), Verdict::Claimed);
         assert_idle(&verifier);
@@ -436,7 +446,7 @@ mod tests {
     fn what_fails_in_this_program_is_told_all_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let copy = copy_of(folder.path(), b"something else");
-        let verifier = Verifier::new(|| panic!("on purpose"));
+        let verifier = Verifier::new(|| panic!("on purpose"), None);
         assert_eq!(wait(&ask(&verifier, &copy)), Err(OpenError::Damaged));
         assert_idle(&verifier);
     }

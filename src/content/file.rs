@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{CWD, Mode, OFlags};
 
@@ -14,6 +15,9 @@ use crate::digest::{Algorithm, Digest};
 
 /// Read at once while hashing.
 const PIECE: usize = 1 << 20;
+
+/// Two changes within this time may be given the same time: some file systems count in two seconds.
+const COARSEST: Duration = Duration::from_millis(2500);
 
 /// A folder, or a single file, that is served.
 ///
@@ -169,6 +173,38 @@ impl Identity {
         (self.device, self.inode) == (other.device, other.inode) && self.has_same_content(other)
     }
 
+    /// When the content was changed: seconds and nanoseconds.
+    pub fn modified(&self) -> (i64, i64) {
+        self.modified
+    }
+
+    /// All of it, for what is remembered by it; `None` where the same file may get another one.
+    pub fn to_bytes(&self) -> Option<[u8; 56]> {
+        let mut bytes = [0; 56];
+        let times = [self.modified, self.changed];
+        let times =
+            times.map(|(seconds, nanoseconds)| [seconds, nanoseconds].map(i64::to_be_bytes));
+        let numbers = [self.device, self.inode?, self.size].map(u64::to_be_bytes);
+        let numbers = numbers.iter().chain(times.as_flattened());
+        for (place, number) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(numbers) {
+            *place = *number;
+        }
+        Some(bytes)
+    }
+
+    /// Whether a change made at `moment` or later makes it another one. A file that was changed just before may change again
+    /// without a trace.
+    pub fn would_show_change(&self, moment: SystemTime) -> bool {
+        let since = |time: SystemTime| match moment.duration_since(time) {
+            Ok(past) => past,
+            Err(future) => future.duration(),
+        };
+        [self.modified, self.changed]
+            .into_iter()
+            .filter_map(system_time)
+            .all(|time| since(time) > COARSEST)
+    }
+
     /// Whether both tell the same content.
     ///
     /// The time of change is left out: renaming another file over this one changes it
@@ -176,6 +212,17 @@ impl Identity {
     fn has_same_content(&self, other: &Self) -> bool {
         (self.size, self.modified) == (other.size, other.modified)
     }
+}
+
+/// A time that a file system tells; `None` beyond what the system's clock could show.
+fn system_time((seconds, nanoseconds): (i64, i64)) -> Option<SystemTime> {
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let time = if seconds < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(whole)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(whole)
+    };
+    time?.checked_add(Duration::from_nanos(nanoseconds.unsigned_abs()))
 }
 
 /// An opened regular file and the identity that it had then.

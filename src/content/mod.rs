@@ -88,6 +88,11 @@ impl Copy {
         outcome
     }
 
+    /// Notes that the bytes are right: somebody found that out who hashed them in this very file.
+    pub fn believe(&self) {
+        self.source.settle(self.claim, Verdict::Verified);
+    }
+
     /// Length in bytes.
     pub fn len(&self) -> u64 {
         self.source.length(self.claim)

@@ -4,6 +4,8 @@
 //! `PACKAGEORIGIN_TEST_ALL=1`.
 
 mod daemons;
+#[cfg(target_os = "linux")]
+mod disk;
 mod fixture;
 mod generated;
 mod listing;
@@ -20,6 +22,8 @@ mod archives;
 mod bad_input;
 mod changing;
 mod clients;
+#[cfg(target_os = "linux")]
+mod clocks;
 mod coalescing;
 mod collecting;
 mod completing;
@@ -27,6 +31,8 @@ mod conformance;
 mod contract;
 mod descriptors;
 mod examples;
+#[cfg(target_os = "linux")]
+mod failing_disks;
 mod failing_pulls;
 mod fresh;
 mod fuzz_finds;
@@ -35,6 +41,8 @@ mod list_golden;
 mod list_page;
 mod list_schema;
 mod list_table;
+#[cfg(target_os = "linux")]
+mod lost_roots;
 mod matrix;
 mod mirrors;
 mod misses;
@@ -44,11 +52,14 @@ mod pages;
 mod pasted;
 mod pending;
 mod properties;
+mod remembering;
 mod requests;
 mod resuming;
 mod serving;
 mod suites;
 mod tidy;
+#[cfg(target_os = "linux")]
+mod untold;
 mod verification;
 mod verifying;
 mod watching;

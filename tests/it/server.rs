@@ -37,7 +37,7 @@ pub(crate) fn binary() -> PathBuf {
     )
 }
 
-/// A command of `program` that inherits none of the server's settings.
+/// A command of `program` that inherits none of the server's settings, and remembers nothing unless it is told to.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     for (name, _) in env::vars_os() {
@@ -45,6 +45,7 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
             command.env_remove(name);
         }
     }
+    command.env("PACKAGEORIGIN_NO_CACHE", "1");
     command
 }
 

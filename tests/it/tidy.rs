@@ -10,9 +10,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cli", &[]),
     ("oci", &["digest"]),
     ("content", &["digest"]),
+    ("cache", &["content", "digest"]),
     ("headers", &["content"]),
     ("archive", &["oci", "content", "digest"]),
-    ("catalog", &["archive", "oci", "content", "digest"]),
+    ("catalog", &["archive", "cache", "oci", "content", "digest"]),
     (
         "protocol",
         &["catalog", "oci", "content", "digest", "headers", "observe"],
@@ -24,6 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "command",
         &[
             "archive",
+            "cache",
             "catalog",
             "cli",
             "config",

@@ -5,11 +5,17 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::cache::{Cache, Trouble};
 use crate::catalog::{Catalog, Verifier};
 use crate::config::VerifyWhen;
+use crate::observe::Log;
 
 /// Between two publications of what turned out to be faulty.
 const GATHERING: Duration = Duration::from_secs(1);
+/// Between two writes of what was found out.
+const REMEMBERING: Duration = Duration::from_secs(1);
+/// How long the end of the program waits until what was found out is written.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// Hashes the layers whose digest nothing tells, whenever woken. It may take long, and a folder that changes must not wait
 /// for it.
@@ -44,6 +50,7 @@ pub(super) fn keep_verifying(
 pub(super) fn verifier(
     catalog: &Arc<Catalog>,
     verify: VerifyWhen,
+    cache: Option<Arc<Cache>>,
 ) -> anyhow::Result<Option<Verifier>> {
     if verify == VerifyWhen::Off {
         return Ok(None);
@@ -57,7 +64,36 @@ pub(super) fn verifier(
         }
     })?;
     // Whoever has been woken already need not be woken twice.
-    Ok(Some(Verifier::new(move || _ = find.try_send(()))))
+    Ok(Some(Verifier::new(move || _ = find.try_send(()), cache)))
+}
+
+/// Writes to `cache` what is found out.
+pub(super) fn keep_remembering(cache: &Arc<Cache>, log: &Log) -> anyhow::Result<()> {
+    let (cache, log) = (Arc::clone(cache), log.clone());
+    start_thread("cache", move || {
+        tell_trouble(cache.prepare(), &log);
+        loop {
+            cache.wait();
+            std::thread::sleep(REMEMBERING);
+            tell_trouble(cache.write(), &log);
+        }
+    })
+}
+
+/// Writes to `cache` what is left. A disk that does not answer does not keep the program from ending.
+pub(super) async fn remember_the_rest(cache: Arc<Cache>, log: &Log) {
+    let write = tokio::task::spawn_blocking(move || cache.write());
+    if let Ok(Ok(trouble)) = tokio::time::timeout(CLOSING, write).await {
+        tell_trouble(trouble, log);
+    }
+}
+
+fn tell_trouble(trouble: Option<Trouble>, log: &Log) {
+    if let Some(trouble) = trouble {
+        log.say(&format!(
+            "warning: {trouble}: verdicts are not remembered; name another folder with `--cache`, or use `--no-cache`"
+        ));
+    }
 }
 
 pub(super) fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {

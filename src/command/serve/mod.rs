@@ -19,10 +19,11 @@ use tokio::sync::watch;
 use self::bell::Bell;
 use self::bind::{address_line, bind};
 use self::fresh::Fresh;
-use self::keep::{keep_learning, keep_verifying, verifier};
+use self::keep::{keep_learning, keep_remembering, keep_verifying, remember_the_rest, verifier};
 use self::talk::{Talk, tell_misses};
 use super::text::count;
 use super::{Failure, catalog};
+use crate::cache::Cache;
 use crate::catalog::{Catalog, Event, Refreshed, Verifier};
 use crate::config::{self, VerifyWhen};
 use crate::content::{Content, OpenError, Opened};
@@ -87,6 +88,11 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
     if let Some(watch) = &watch {
         catalog = catalog.watched(Arc::clone(watch));
     }
+    let cache = config.cache.map(|folder| Arc::new(Cache::new(folder)));
+    if let Some(cache) = &cache {
+        catalog = catalog.remembering(Arc::clone(cache));
+        keep_remembering(cache, &log).map_err(Failure::Start)?;
+    }
     let catalog = Arc::new(catalog);
     log.say(&address_line(&config.listen, &address, listeners.len()));
     let fresh = Fresh {
@@ -98,7 +104,7 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
         wake,
     };
     fresh.keep().map_err(Failure::Start)?;
-    let verifier = verifier(&catalog, config.verify).map_err(Failure::Start)?;
+    let verifier = verifier(&catalog, config.verify, cache.clone()).map_err(Failure::Start)?;
     keep_learning(&catalog, woken).map_err(Failure::Start)?;
     if let (VerifyWhen::Background, Some(verifier)) = (config.verify, &verifier) {
         keep_verifying(&catalog, verifier.clone(), published_new).map_err(Failure::Start)?;
@@ -126,6 +132,9 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
             "{connections} after {:?} of waiting",
             config.drain
         ));
+    }
+    if let Some(cache) = cache {
+        remember_the_rest(cache, &log).await;
     }
     tell_misses(&observer, &log);
     drop((observer, log));
