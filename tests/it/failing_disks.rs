@@ -120,10 +120,20 @@ impl Scene {
     }
 }
 
+/// Checks what happens with each of [`ERRORS`], at the same time because most of it is waiting.
+fn with_each_error(check: impl Fn(Errno) + Sync) {
+    let check = &check;
+    thread::scope(|scope| {
+        for errno in ERRORS {
+            scope.spawn(move || check(errno));
+        }
+    });
+}
+
 /// Whoever is pulling is cut, and whoever asks next has the other copy.
 #[test]
 fn what_a_disk_does_not_give_comes_from_another_copy() {
-    for errno in ERRORS {
+    with_each_error(|errno| {
         let Some(scene) = Scene::new(LARGE) else {
             return;
         };
@@ -141,13 +151,13 @@ fn what_a_disk_does_not_give_comes_from_another_copy() {
         assert_eq!(scene.pulled(), scene.whole(), "{errno:?}");
         scene.assert_others_are_served();
         scene.assert_told_once();
-    }
+    });
 }
 
 /// Without another copy it is there, and cannot be had now. Once the disk gives it, it is hashed, once.
 #[test]
 fn what_a_disk_gives_again_is_hashed_and_served() {
-    for errno in ERRORS {
+    with_each_error(|errno| {
         let Some(scene) = Scene::new(LARGE) else {
             return;
         };
@@ -165,13 +175,13 @@ fn what_a_disk_gives_again_is_hashed_and_served() {
         assert_eq!(scene.get_layer().body, scene.layer.bytes);
         let read = scene.disk.read("app.tar") - before;
         assert_eq!(read, LARGE as u64, "it is known to be right");
-    }
+    });
 }
 
 /// All of a short blob is held back, so nobody is cut.
 #[test]
 fn a_short_one_comes_from_another_copy_at_once() {
-    for errno in ERRORS {
+    with_each_error(|errno| {
         let Some(scene) = Scene::new(50_000) else {
             return;
         };
@@ -183,13 +193,13 @@ fn a_short_one_comes_from_another_copy_at_once() {
         scene.copy();
         assert_eq!(scene.pulled(), scene.whole(), "{errno:?}");
         scene.disk.recover();
-    }
+    });
 }
 
 /// The same where the file cannot even be opened. Nothing is not there.
 #[test]
 fn what_cannot_be_opened_comes_from_another_copy_at_once() {
-    for errno in ERRORS {
+    with_each_error(|errno| {
         let Some(scene) = Scene::new(200_000) else {
             return;
         };
@@ -202,32 +212,36 @@ fn what_cannot_be_opened_comes_from_another_copy_at_once() {
         scene.elsewhere.remove("copy.tar");
         scene.disk.recover();
         eventually("it is served", || scene.pulled() == scene.whole());
-    }
+    });
 }
 
 /// An archive that cannot be read when it is found is a problem, and is served once it can.
 #[test]
 fn an_archive_that_could_not_be_cataloged_is_cataloged_later() {
-    for fault in [
-        Fault::Opens(Errno::EIO),
-        Fault::Reads {
-            from: 0,
-            errno: Errno::EIO,
-        },
-    ] {
-        let Some(scene) = Scene::new(200_000) else {
-            return;
-        };
-        scene.disk.fail("late.tar", fault);
-        let late = Layout::new().named(&Image::new("late"), "acme/late:1");
-        scene.shown.put("late.tar", late.tar());
-        let log = scene.server.wait_for_stderr("late.tar: it cannot be read");
-        assert!(!log.contains("app.tar: it cannot be read"), "{log}");
-        assert_eq!(scene.pulled(), scene.whole());
-        scene.disk.recover();
-        let expected = Had::Whole(Image::new("late").digest());
-        eventually("the late one is served", || {
-            pull(&scene.server, "acme/late", "1") == expected
+    let Some(scene) = Scene::new(200_000) else {
+        return;
+    };
+    let (from, errno) = (0, Errno::EIO);
+    let faults = [Fault::Opens(errno), Fault::Reads { from, errno }];
+    for (name, fault) in ["closed", "broken"].into_iter().zip(faults) {
+        let file = format!("{name}.tar");
+        scene.disk.fail(&file, fault);
+        let late = Layout::new().named(&Image::new(name), &format!("acme/{name}:1"));
+        scene.shown.put(&file, late.tar());
+    }
+    scene
+        .server
+        .wait_for_stderr("closed.tar: it cannot be read");
+    let log = scene
+        .server
+        .wait_for_stderr("broken.tar: it cannot be read");
+    assert_eq!(log.matches("it cannot be read").count(), 2, "{log}");
+    assert_eq!(scene.pulled(), scene.whole());
+    scene.disk.recover();
+    for name in ["closed", "broken"] {
+        let expected = Had::Whole(Image::new(name).digest());
+        eventually("it is served", || {
+            pull(&scene.server, &format!("acme/{name}"), "1") == expected
         });
     }
 }

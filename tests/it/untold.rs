@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use crate::disk::Disk;
@@ -164,45 +165,48 @@ fn numbers_of_files_need_not_last_at_all() {
 #[test]
 fn what_cannot_be_watched_is_looked_at() {
     let often = ["--refresh", "100ms"];
-    for (limit, number, options) in [
+    thread::scope(|scope| {
         // By itself it looks every ten seconds.
-        ("max_inotify_instances", "0", &[][..]),
-        ("max_inotify_watches", "0", &often),
-        ("max_inotify_watches", "3", &often),
-    ] {
-        let packages = Packages::new().with("app.tar", archive(&image(1)));
-        for folder in ["a", "b", "c", "d"] {
-            packages.put(&format!("{folder}/first.tar"), small(folder).1);
-        }
-        let Some(setup) = limited(limit, number) else {
-            return;
-        };
-        let server = setup
-            .args(options)
-            .arg("--packages")
-            .arg(packages.path())
-            .start();
-        let layer = image(1).layers[0].blob();
-        let begun = Pull::begin(&server, "acme/app", &layer).read(LARGE / 4);
-        packages.put("app.tar", archive(&image(2)));
-        for folder in ["a", "b", "c", "d"] {
-            let name = format!("new-{folder}");
-            packages.put(&format!("{folder}/new.tar"), small(&name).1);
-            packages.remove(&format!("{folder}/first.tar"));
-        }
-        server.wait_for_stderr("Changed: ");
-        eventually("the other one is served", || {
-            pulled(&server) == whole(&image(2))
-        });
-        for folder in ["a", "b", "c", "d"] {
-            wait_for_small(&server, &format!("new-{folder}"));
-            let gone = pull(&server, &format!("acme/{folder}"), "1");
-            assert_eq!(gone, Had::Nothing);
-        }
-        assert_eq!(begun.end(), End::Whole);
-        let log = server.stderr();
-        assert_eq!(log.matches(LOOKING).count(), 1, "{limit} {number}: {log}");
+        scope.spawn(|| check_looking("max_inotify_instances", "0", &[]));
+        scope.spawn(|| check_looking("max_inotify_watches", "0", &often));
+        scope.spawn(|| check_looking("max_inotify_watches", "3", &often));
+    });
+}
+
+/// A server with these options, which has no more than this, says that it looks, and finds what changes.
+fn check_looking(limit: &str, number: &str, options: &[&str]) {
+    let packages = Packages::new().with("app.tar", archive(&image(1)));
+    for folder in ["a", "b", "c", "d"] {
+        packages.put(&format!("{folder}/first.tar"), small(folder).1);
     }
+    let Some(setup) = limited(limit, number) else {
+        return;
+    };
+    let server = setup
+        .args(options)
+        .arg("--packages")
+        .arg(packages.path())
+        .start();
+    let layer = image(1).layers[0].blob();
+    let begun = Pull::begin(&server, "acme/app", &layer).read(LARGE / 4);
+    packages.put("app.tar", archive(&image(2)));
+    for folder in ["a", "b", "c", "d"] {
+        let name = format!("new-{folder}");
+        packages.put(&format!("{folder}/new.tar"), small(&name).1);
+        packages.remove(&format!("{folder}/first.tar"));
+    }
+    server.wait_for_stderr("Changed: ");
+    eventually("the other one is served", || {
+        pulled(&server) == whole(&image(2))
+    });
+    for folder in ["a", "b", "c", "d"] {
+        wait_for_small(&server, &format!("new-{folder}"));
+        let gone = pull(&server, &format!("acme/{folder}"), "1");
+        assert_eq!(gone, Had::Nothing);
+    }
+    assert_eq!(begun.end(), End::Whole);
+    let log = server.stderr();
+    assert_eq!(log.matches(LOOKING).count(), 1, "{limit} {number}: {log}");
 }
 
 /// How a server is to be started that has no more than this. `None` where that cannot be.
