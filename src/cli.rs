@@ -157,14 +157,14 @@ pub struct VerifyArgs {
     /// Where the archives are.
     #[command(flatten)]
     pub packages: PackagesArgs,
-    /// File with the images that must be there, one a line, as k3s, RKE2, Rancher and Talos publish them; can be given several
-    /// times
+    /// File with the images that must be there, one a line, as k3s, RKE2, Rancher and Talos publish them, or `-` for standard
+    /// input; can be given several times
     #[arg(long, value_name = "FILE")]
     pub images: Vec<PathBuf>,
-    /// Only images for this platform, such as linux/arm64; can be given several times
+    /// Only what images for this platform need, such as linux/arm64; can be given several times
     #[arg(long, value_name = "PLATFORM")]
     pub platform: Vec<String>,
-    /// Take warnings for errors
+    /// Fail for warnings, too; `serve --strict` means something else
     #[arg(long)]
     pub strict: bool,
     /// Write JSON instead of text

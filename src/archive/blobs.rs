@@ -49,6 +49,8 @@ pub struct Blobs<'m> {
     memory_used: usize,
     /// What was hashed, and is what its digest says.
     verified: BTreeSet<Digest>,
+    /// What was hashed, and is not what its digest says wherever it lies.
+    damaged: BTreeSet<Digest>,
     hashed: u64,
 }
 
@@ -67,6 +69,7 @@ impl<'m> Blobs<'m> {
             memory: BTreeMap::new(),
             memory_used: 0,
             verified: BTreeSet::new(),
+            damaged: BTreeSet::new(),
             hashed: 0,
         }
     }
@@ -177,9 +180,11 @@ impl<'m> Blobs<'m> {
                 return Ok(bytes.into());
             }
             if !self.forget(digest) {
+                self.damaged.insert(digest.clone());
                 return Err(Fault::DigestMismatch {
                     expected: digest.clone(),
                     found,
+                    offset: Some(stored.offset),
                 });
             }
         }
@@ -286,11 +291,17 @@ impl<'m> Blobs<'m> {
         self.located.contains_key(digest) || self.memory.contains_key(digest)
     }
 
+    /// What is here under its digest, and has other bytes.
+    pub fn damaged(&self) -> &BTreeSet<Digest> {
+        &self.damaged
+    }
+
     /// Forgets every place of `digest`, unless its bytes were hashed.
     pub fn forget_unverified(&mut self, digest: &Digest) {
         if !self.verified.contains(digest) {
             self.located.remove(digest);
             self.alternates.remove(digest);
+            self.damaged.insert(digest.clone());
         }
     }
 }

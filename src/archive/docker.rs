@@ -148,15 +148,16 @@ impl Config {
     }
 }
 
-/// Compares the digest of a configuration with the name of the member that it is in.
+/// Compares the digest of the configuration at `stored` with the name of the member that it is in.
 ///
 /// # Errors
 /// [`Fault::DigestMismatch`] if that is another digest.
-pub fn check_name(name: &str, found: &Digest) -> Result<(), Fault> {
+pub fn check_name(name: &str, stored: Stored, found: &Digest) -> Result<(), Fault> {
     match digest_of_name(name) {
         Some(expected) if expected != *found => Err(Fault::DigestMismatch {
             expected,
             found: found.clone(),
+            offset: Some(stored.offset),
         }),
         _ => Ok(()),
     }

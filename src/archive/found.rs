@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::lost::Lost;
 use super::names::ImageName;
 use super::pending::Unhashed;
 use super::writer::{Format, Writer};
@@ -40,6 +41,10 @@ pub struct Found {
     pub lacking: Box<[Lacking]>,
     /// Layers that have to be hashed before their images can be served.
     pub pending: Box<[Unhashed]>,
+    /// Images that it names, and of which nothing can be served.
+    pub lost: Box<[Lost]>,
+    /// What lies in it under its digest and turned out to be something else when it was cataloged, sorted.
+    pub damaged: Box<[Digest]>,
 }
 
 /// Something that a document refers to and the archive does not hold.

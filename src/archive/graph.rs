@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::blobs::{Blobs, check_size};
 use super::found::Referrer;
+use super::lost::Loss;
 use super::members::Members;
 use super::node::{self, ImageNode, Known, LayerNode, Node, NodeBody, Reference};
 use super::problem::{Fault, Problems};
@@ -50,6 +51,8 @@ pub struct Graph<'m> {
     configs: BTreeMap<Digest, Option<Arc<Known>>>,
     /// Documents that cannot be used; not to be read for each reference to them.
     refused: BTreeSet<Digest>,
+    /// Images that are named, and of which nothing can be served.
+    lost: Vec<Loss>,
     /// Length of all documents that were read, and of the lists of images.
     bytes_read: u64,
     /// How many images and names were listed, and how many diff IDs and annotations are kept.
@@ -67,6 +70,7 @@ impl<'m> Graph<'m> {
             nodes: BTreeMap::new(),
             configs: BTreeMap::new(),
             refused: BTreeSet::new(),
+            lost: Vec::new(),
             bytes_read: 0,
             listed: 0,
             diff_ids: 0,
@@ -91,6 +95,16 @@ impl<'m> Graph<'m> {
             });
         }
         Ok(())
+    }
+
+    /// Notes that nothing can be served of an image, about which a problem was told.
+    pub fn lose(&mut self, loss: Loss) {
+        self.lost.push(loss);
+    }
+
+    /// What was lost since this was asked for last.
+    pub fn take_lost(&mut self) -> Vec<Loss> {
+        std::mem::take(&mut self.lost)
     }
 
     /// Leaves out the annotations of a referrer where too many are kept already.
@@ -543,5 +557,6 @@ fn embedded(data: &str, descriptor: &Descriptor, digest: &Digest) -> Result<Byte
     Err(Fault::DigestMismatch {
         expected: digest.clone(),
         found,
+        offset: None,
     })
 }

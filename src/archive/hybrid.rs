@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::docker::{self, Config, Item, MAX_ITEMS};
 use super::graph::Graph;
 use super::layout::Entry;
+use super::lost::{Loss, Part};
 use super::members::{Members, Stored};
 use super::names::{self, ImageName, Written};
 use super::problem::{Fault, Problems};
@@ -133,20 +134,37 @@ impl<'a, 'm> Join<'a, 'm> {
 
     fn config(&mut self, item: &Item) -> Option<Arc<Config>> {
         self.read_config(&item.config).unwrap_or_else(|fault| {
-            self.problems.add_in(&item.config, &fault);
+            // The other half may have met it first.
+            let is_told = matches!(&fault, Fault::DigestMismatch { expected, .. } if self.graph.blobs.damaged().contains(expected));
+            if !is_told {
+                self.problems.add_in(&item.config, &fault);
+            }
+            self.lose(item, Part::Config, &fault);
             None
         })
+    }
+
+    /// Notes that nothing can be served of an image that `manifest.json` names.
+    fn lose(&mut self, item: &Item, part: Part, fault: &Fault) {
+        for text in &item.repo_tags {
+            if self.graph.list().is_err() {
+                break;
+            }
+            if let Some(name) = names::called(text) {
+                self.graph.lose(Loss::of_item(name, part, fault));
+            }
+        }
     }
 
     /// The configuration in the member `name`; `None` if that was read before and is none.
     fn read_config(&mut self, name: &str) -> Result<Option<Arc<Config>>, Fault> {
         let stored = docker::locate(self.members, self.prefix, name)?;
         if let Some((digest, known)) = self.configs.get(&stored) {
-            docker::check_name(name, digest)?;
+            docker::check_name(name, stored, digest)?;
             return Ok(known.clone());
         }
         let (digest, config) = Config::read(self.members, stored)?;
-        let name_fits = docker::check_name(name, &digest);
+        let name_fits = docker::check_name(name, stored, &digest);
         let config = config.map(Arc::new);
         let known = config.as_ref().ok().cloned();
         self.configs.insert(stored, (digest, known));
@@ -230,7 +248,16 @@ impl<'a, 'm> Join<'a, 'm> {
             }
             Err((member, fault)) => {
                 self.problems.add_in(&member, &fault);
-                known.stored.first().cloned()
+                let part = if member == item.config {
+                    Part::Config
+                } else {
+                    Part::Layer
+                };
+                let stored = known.stored.first().cloned();
+                if stored.is_none() {
+                    self.lose(item, part, &fault);
+                }
+                stored
             }
         }
     }

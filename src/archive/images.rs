@@ -10,7 +10,7 @@ use super::graph::Graph;
 use super::keep::keep;
 use super::layout::{self, Entry};
 use super::members::Members;
-use super::names::{self, PathName};
+use super::names::{self, ImageName, PathName};
 use super::naming::{self, Named};
 use super::problem::{Fault, Problems};
 use super::writer::{Evidence, Sign};
@@ -35,26 +35,35 @@ pub fn find(
         if roots.len() > 1 {
             graph.blobs.start_layout();
         }
-        listed.push(root.read(members, &mut graph, &mut evidence, problems));
+        let entries = root.read(members, &mut graph, &mut evidence, problems);
+        listed.push((entries, graph.take_lost()));
     }
     for name in graph.blobs.ambiguous() {
         problems.add_in(name, &Fault::Duplicate);
     }
     graph.forget_damaged();
     let is_dir = evidence.has(Sign::Dir);
-    let mut named = Named::new();
-    for (root, entries) in roots.iter().zip(&listed) {
+    let (mut named, mut lost) = (Named::new(), Vec::new());
+    for (root, (entries, losses)) in roots.iter().zip(listed) {
         // Each of several layouts has a name of its own; a folder around the only one means nothing.
         let folder = if roots.len() > 1 { &root.prefix } else { "" };
         let derived = derived_name(location, folder, is_dir);
-        for (image, names) in naming::name_all(entries, &graph, derived.as_ref(), problems) {
+        for (image, names) in naming::name_all(&entries, &graph, derived.as_ref(), problems) {
             named.entry(image).or_default().extend(names);
         }
+        let losses = losses.into_iter();
+        lost.extend(losses.filter_map(|loss| loss.named(derived.as_ref())));
+    }
+    if !lost.is_empty() {
+        // Another half or folder of the archive may have it.
+        let given: BTreeSet<&ImageName> = named.values().flatten().collect();
+        lost.retain(|lost| lost.name.tag.is_none() || !given.contains(&lost.name));
     }
     take_fallback_tags(&named, &mut graph);
     Found {
         format: evidence.format(),
         writer: evidence.writer(members),
+        lost: lost.into(),
         ..keep(&graph, named, problems)
     }
 }

@@ -28,6 +28,7 @@ pub fn keep(
         places: (sources.len() != 1).then(|| places(&sources)),
         lacking: lacking(graph),
         pending: pending(graph),
+        damaged: graph.blobs.damaged().iter().cloned().collect(),
         sources,
         ..Found::default()
     };

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::graph::Graph;
+use super::lost::{Flaw, Loss, Part};
 use super::members::Members;
 use super::names::{self, About, Repository, Written};
 use super::problem::{Fault, Problems};
@@ -114,9 +115,18 @@ fn entry(
         let told = descriptor.media_type.as_ref();
         if let Some(other) = told.filter(|told| told.kind().is_none()) {
             problems.add_in(index, &Fault::Manifest(ManifestError::unsupported(other)));
-        } else if !is_there {
-            problems.add_in(index, &Fault::MissingMember(descriptor.digest.clone()));
+            return None;
         }
+        let flaw = if !is_there {
+            problems.add_in(index, &Fault::MissingMember(descriptor.digest.clone()));
+            Flaw::Missing
+        } else if graph.blobs.damaged().contains(&root) {
+            Flaw::Damaged
+        } else {
+            Flaw::Unusable
+        };
+        let entry = described(descriptor, root, index, problems);
+        graph.lose(Loss::of_entry(entry, Part::document(descriptor), flaw));
         return None;
     };
     if node.is_build_cache {
@@ -124,25 +134,30 @@ fn entry(
         problems.add_in(&root.to_string(), &Fault::BuildCache);
         return None;
     }
+    let entry = described(descriptor, root, index, problems);
+    if let Some(About::Subject(subject)) = &entry.about {
+        graph.refer_entry(&entry.root, subject);
+    }
+    Some(entry)
+}
+
+/// What the entry of `index` for `root` says of it.
+fn described(descriptor: &Descriptor, root: Digest, index: &str, problems: &mut Problems) -> Entry {
     let written = names::annotated(descriptor, &root).unwrap_or_else(|fault| {
         problems.add_in(index, &fault);
         Written::Nothing
     });
-    let about = About::of(descriptor);
-    if let Some(About::Subject(subject)) = &about {
-        graph.refer_entry(&root, subject);
-    }
-    Some(Entry {
+    Entry {
         root,
         written,
         pulled_from: names::source_repository(descriptor),
-        about,
+        about: About::of(descriptor),
         platform: descriptor
             .platform
             .as_ref()
             .filter(|platform| platform.is_real())
             .map(Platform::normalized),
-    })
+    }
 }
 
 /// Whether `index.json` lists nothing but nameless images that it says to be for platforms of their own, so that it can

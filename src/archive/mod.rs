@@ -16,6 +16,7 @@ mod hybrid;
 mod images;
 mod keep;
 mod layout;
+mod lost;
 pub mod members;
 pub mod names;
 mod naming;
@@ -31,6 +32,7 @@ use std::path::Path;
 use crate::content::{File, Identity, Location};
 
 pub use found::{Document, Found, Image, Lacking, PlatformImage, Referrer, Role};
+pub use lost::{Flaw, Lost, Part};
 use members::Members;
 pub use names::{ImageName, Repository};
 use packing::Compression;

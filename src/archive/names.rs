@@ -92,20 +92,33 @@ pub enum Written {
 
 /// Reads an entry of `RepoTags`, or another full reference, to the image `digest`.
 ///
-/// A name without tag and digest means `latest`, as for every client.
-///
 /// # Errors
 /// [`Fault`] if no client could ask for it.
 pub fn full(text: &str, digest: &Digest) -> Result<Written, Fault> {
-    let Some(reference) = reference(text, digest)? else {
-        return Ok(Written::Nothing);
-    };
+    let reference = reference(text, digest)?;
+    Ok(reference.map_or(Written::Nothing, |reference| {
+        Written::Full(complete(reference))
+    }))
+}
+
+/// The name that an entry of `RepoTags` gives to an image of which nothing else is known; `None` if it gives none.
+pub fn called(text: &str) -> Option<ImageName> {
+    let reference: Reference = text.parse().ok()?;
+    (!is_placeholder(&reference)).then(|| complete(reference))
+}
+
+/// The name that is meant: without tag and digest it is `latest`, as for every client.
+fn complete(reference: Reference) -> ImageName {
     let tag = match &reference.tag {
         Some(tag) if tag.as_str() == CRANE_DIGEST_TAG => None,
         None if reference.digest.is_none() => Some(Tag::latest()),
         tag => tag.clone(),
     };
-    Ok(Written::Full(ImageName::of(Reference { tag, ..reference })))
+    ImageName::of(Reference { tag, ..reference })
+}
+
+fn is_placeholder(reference: &Reference) -> bool {
+    reference.path.as_str() == KANIKO_PLACEHOLDER
 }
 
 /// The reference that a text is; `None` where it is a placeholder or a mere digest.
@@ -117,7 +130,7 @@ fn reference(text: &str, digest: &Digest) -> Result<Option<Reference>, Fault> {
         name: text.to_owned(),
         error,
     })?;
-    if reference.path.as_str() == KANIKO_PLACEHOLDER {
+    if is_placeholder(&reference) {
         return Ok(None);
     }
     match &reference.digest {

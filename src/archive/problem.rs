@@ -45,6 +45,8 @@ pub struct Problem {
     pub what: String,
     /// What the user can do about it.
     pub fix: &'static str,
+    /// The digest that the bytes at fault should have, where that is known.
+    pub blob: Option<Digest>,
 }
 
 impl Problem {
@@ -57,14 +59,17 @@ impl Problem {
             kind: fault.into(),
             what: cut(fault.to_string()),
             fix: fault.fix(),
+            blob: fault.blob().cloned(),
         }
     }
 
-    /// The same problem, with the member that is at fault.
+    /// The same problem, with the member that is at fault. One that is called by a digest is a blob.
     #[must_use]
     pub fn in_member(self, member: impl Into<String>) -> Self {
+        let member = member.into();
         Self {
-            member: Some(cut(member.into())),
+            blob: self.blob.or_else(|| member.parse().ok()),
+            member: Some(cut(member)),
             ..self
         }
     }
@@ -218,23 +223,25 @@ pub enum Fault {
         error: DigestError,
     },
     /// Bytes that do not hash to the name they have.
-    #[error("expected the digest {expected}, found {found}")]
+    #[error("{}damaged: expected the digest {expected}, found {found}", beginning(*offset))]
     DigestMismatch {
         /// The name.
         expected: Digest,
         /// What the bytes hash to.
         found: Digest,
+        /// Where they begin in the file; `None` if they are no part of it.
+        offset: Option<u64>,
     },
-    /// A layer that is not what its digest says, found while it was sent.
-    #[error("the bytes at {offset} are not those of {digest}, and are not served")]
+    /// A blob that is not what its digest says, found when all of it was read.
+    #[error("{} is damaged: its bytes are not those of {digest}", blob_at(*offset))]
     Corrupt {
         /// What they should be.
         digest: Digest,
         /// Where they begin in the file.
         offset: u64,
     },
-    /// A layer that the disk does not give.
-    #[error("the bytes of {digest} at {offset} cannot be read")]
+    /// A blob that the disk does not give.
+    #[error("{} cannot be read: {digest}", blob_at(*offset))]
     UnreadableBlob {
         /// What they should be.
         digest: Digest,
@@ -354,6 +361,22 @@ pub struct Rivals {
     pub elsewhere: PathBuf,
 }
 
+/// What lies at `offset` of a file: all of it where it is the blob itself, as in a folder.
+fn blob_at(offset: u64) -> String {
+    match offset {
+        0 => "the file".to_owned(),
+        _ => format!("the blob that begins at byte {offset} of the file"),
+    }
+}
+
+/// How it is said of a member where it lies, before what it is.
+fn beginning(offset: Option<u64>) -> String {
+    match offset {
+        None | Some(0) => "it is ".to_owned(),
+        Some(offset) => format!("it begins at byte {offset} of the file and is "),
+    }
+}
+
 fn missing(manifests: usize, blobs: usize) -> String {
     let count = |count: usize, what: &str| match count {
         1 => format!("1 {what} is"),
@@ -400,6 +423,18 @@ impl Fault {
     /// Whether it may pass without a change of the file: the system or this program was at fault.
     fn is_passing(&self) -> bool {
         matches!(self, Self::Unreadable(_) | Self::Changing | Self::Internal)
+    }
+
+    /// The digest that the bytes at fault should have.
+    fn blob(&self) -> Option<&Digest> {
+        match self {
+            Self::DigestMismatch {
+                expected: digest, ..
+            }
+            | Self::Corrupt { digest, .. }
+            | Self::UnreadableBlob { digest, .. } => Some(digest),
+            _ => None,
+        }
     }
 
     /// What the user can do.
@@ -462,7 +497,9 @@ impl Fault {
             Self::Incomplete { blobs: 0, .. } => {
                 "platforms that are there can be pulled; for all of them save the image with all platforms"
             }
-            Self::Incomplete { .. } => "add an archive that holds them, or save the image again",
+            Self::Incomplete { .. } => {
+                "add an archive that holds what is missing, or save the image again"
+            }
             Self::Conflict(_) | Self::Refused(_) | Self::ShadowedPlatform(_) => {
                 "remove one of the two archives, or give its image another tag"
             }

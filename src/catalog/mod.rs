@@ -39,7 +39,7 @@ use crate::content::{Root, Verdict};
 pub use crate::archive::problem::Printable;
 pub use crate::archive::{Document, Image, Problem, Severity};
 pub use archive::Archive;
-pub use check::Flaw;
+pub use check::{Flaw, Flawed, Inspection, Part, is_wanted};
 pub use repository::Repository;
 pub use snapshot::{Manifest, Referring, Snapshot, View};
 pub use verify::{Verifier, hash_all};

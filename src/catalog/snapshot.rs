@@ -256,6 +256,12 @@ impl<'s> View<'s> {
         sizes.into_iter().flatten().fold(0, u64::saturating_add)
     }
 
+    /// Whether what some archive has under this digest turned out to be something else when that was cataloged.
+    pub(super) fn is_damaged(&self, digest: &Digest) -> bool {
+        let mut archives = self.snapshot.archives.iter();
+        archives.any(|archive| archive.found.damaged.binary_search(digest).is_ok())
+    }
+
     pub(super) fn made(&self, digest: &Digest) -> Option<&'s Coalesced> {
         let mut made = self.repository().made.iter();
         made.find(|made| made.image.root == *digest)

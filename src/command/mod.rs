@@ -66,14 +66,8 @@ pub fn run(cli: Cli) -> ExitCode {
 
 /// The catalog of what was configured, not read yet.
 fn catalog(config: &config::Catalog, listener: Listener) -> Result<Catalog, Failure> {
-    let mut seen = BTreeSet::new();
-    let mut is_new = |path: &&PathBuf| seen.insert(path.canonicalize().unwrap_or((*path).clone()));
-    let packages = config.packages.iter();
-    let roots: Vec<Arc<Root>> = packages
-        // What is named twice is there once.
-        .filter(|path| is_new(path))
-        .map(|path| Root::new(path.clone()))
-        .collect();
+    let packages = distinct(&config.packages).into_iter();
+    let roots: Vec<Arc<Root>> = packages.map(Root::new).collect();
     for root in &roots {
         check_readable(root).map_err(|error| {
             let advice = format!(
@@ -89,6 +83,13 @@ fn catalog(config: &config::Catalog, listener: Listener) -> Result<Catalog, Fail
         strict: config.strict,
     };
     Ok(Catalog::new(roots, options, listener))
+}
+
+/// The paths without those that lead where one before them does: what is named twice is there once.
+fn distinct(packages: &[PathBuf]) -> Vec<PathBuf> {
+    let mut seen = BTreeSet::new();
+    let is_new = |path: &&PathBuf| seen.insert(path.canonicalize().unwrap_or((*path).clone()));
+    packages.iter().filter(is_new).cloned().collect()
 }
 
 /// Whether `root` is a folder that can be listed, or a file that can be opened.

@@ -295,7 +295,7 @@ fn a_layer_is_missing() {
         "bad.tar",
         &tar(&tree.remove(&blob_path(&layer))),
         &[
-            "docker.io/acme/bad:1: 1 blob is missing; add an archive that holds them, or save the image again",
+            "docker.io/acme/bad:1: 1 blob is missing; add an archive that holds what is missing, or save the image again",
         ],
         &[BAD],
     );
@@ -354,7 +354,7 @@ fn a_layer_is_missing_in_a_hybrid() {
         &tar(&tree.remove(&blob_path(&layer_of(&image)))),
         &[
             "is not in the archive; copy the archive again",
-            "1 blob is missing; add an archive that holds them",
+            "1 blob is missing; add an archive that holds what is missing",
         ],
         &[BAD],
     );

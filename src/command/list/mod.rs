@@ -46,7 +46,7 @@ fn is_archive(snapshot: &Snapshot, archive: &Archive) -> bool {
 }
 
 /// The images that no tag of the repository leads to, neither itself nor as one of its platforms.
-fn untagged<'s>(view: &View<'s>) -> Vec<&'s Image> {
+pub(super) fn untagged<'s>(view: &View<'s>) -> Vec<&'s Image> {
     let mut known: BTreeSet<&Digest> = BTreeSet::new();
     for image in view.tags().iter().filter_map(|tag| view.tagged(tag)) {
         known.insert(&image.root);

@@ -1,5 +1,7 @@
 //! `packageorigin verify`: reads every blob, and says what is damaged, missing, or not what it should be.
 
+mod absent;
+mod checked;
 mod json;
 mod people;
 mod report;
@@ -12,12 +14,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Failure, catalog, write};
+use super::{Failure, catalog, distinct, write};
 use crate::catalog::{Snapshot, hash_all};
 use crate::config::{self, ConfigError};
 use crate::content::Copy;
 use crate::oci::Platform;
-use report::Report;
+use report::{Report, Scope};
 
 /// What takes longer shows how far it is.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -33,7 +35,13 @@ pub(super) fn run(config: &config::Verify) -> Result<bool, Failure> {
     // What turned out to be damaged is a problem from now on.
     catalog.tell_faulty();
     let snapshot = catalog.snapshot().unwrap_or_default();
-    let report = Report::of(&snapshot, &hashed, &wanted, &platforms);
+    let scope = Scope {
+        paths: &distinct(&config.catalog.packages),
+        wanted: &wanted,
+        platforms: &platforms,
+        is_strict: config.strict,
+    };
+    let report = Report::of(&snapshot, &hashed, scope);
     let text = if config.json {
         format!("{:#}\n", json::report(&report))
     } else {
@@ -42,7 +50,7 @@ pub(super) fn run(config: &config::Verify) -> Result<bool, Failure> {
     write(&text)
         .context("cannot write the report")
         .map_err(Failure::Start)?;
-    Ok(report.is_sound(config.strict))
+    Ok(report.is_sound())
 }
 
 /// What was read.
@@ -117,7 +125,7 @@ impl Progress {
     }
 }
 
-/// The platforms that were typed, in the spelling in which they are compared.
+/// The platforms that were typed.
 fn platforms(typed: &[String]) -> Result<Vec<Platform>, ConfigError> {
     let parse = |text: &String| {
         let mut parts = text.splitn(3, '/').map(str::to_owned);
@@ -130,7 +138,7 @@ fn platforms(typed: &[String]) -> Result<Vec<Platform>, ConfigError> {
         if platform.os.is_empty() || platform.architecture.is_empty() {
             return Err(ConfigError::Platform(text.clone()));
         }
-        Ok(platform.normalized())
+        Ok(platform)
     };
     typed.iter().map(parse).collect()
 }

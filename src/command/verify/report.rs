@@ -1,96 +1,148 @@
 //! What a verification found.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Hashed;
+use super::absent::{self, Absent};
+use super::checked::{self, Checked};
 use super::wanted::Wanted;
-use crate::archive::names::tag_about;
-use crate::catalog::{Flaw, Image, Problem, Severity, Snapshot, View};
-use crate::digest::Digest;
-use crate::oci::{Platform, Tag};
+use crate::catalog::{Problem, Severity, Snapshot, is_wanted};
+use crate::oci::Platform;
 
-/// What the types of artifacts begin with that sign what they are about: of cosign, of notation, and bundles of sigstore,
-/// which may as well hold attestations.
-const SIGNATURES: [&str; 3] = [
-    "application/vnd.dev.cosign.artifact.sig.",
-    "application/vnd.cncf.notary.signature",
-    "application/vnd.dev.sigstore.bundle.",
-];
+/// Kinds of problems with files that are called archives and are none: nothing else suffers from them, but whoever wants to
+/// know whether the archives are sound was to have something there.
+const NO_ARCHIVE: [&str; 3] = ["empty-file", "not-an-archive", "old-docker"];
+/// Kinds of problems with archives that are sound and hold no images.
+const NO_IMAGES: [&str; 2] = ["no-layout", "no-images"];
+/// What is told with the images, part by part.
+const INCOMPLETE: &str = "incomplete";
+
+/// What is verified, and what for.
+pub(super) struct Scope<'s> {
+    /// The paths that were named, each once.
+    pub(super) paths: &'s [PathBuf],
+    /// The images that must be there.
+    pub(super) wanted: &'s [Wanted],
+    /// The platforms that matter; all of them if there is none.
+    pub(super) platforms: &'s [Platform],
+    /// Whether warnings count as errors.
+    pub(super) is_strict: bool,
+}
 
 /// All that was found.
 pub(super) struct Report<'s> {
+    pub(super) scope: Scope<'s>,
     pub(super) hashed: &'s Hashed,
-    /// How many archives hold images.
+    /// How many archives there are of which something was kept.
     pub(super) archives: usize,
     /// The images that are for one of the platforms that matter, by name.
     pub(super) images: Vec<Checked>,
     /// Those that must be there and are not.
     pub(super) absent: Vec<Absent<'s>>,
-    /// What is wrong with the archives.
-    pub(super) problems: Vec<&'s Problem>,
-}
-
-/// An image, and what is wrong with it.
-pub(super) struct Checked {
-    /// Its name.
-    pub(super) name: String,
-    /// Its digest.
-    pub(super) digest: Digest,
-    /// Its parts that are not as they should be.
-    pub(super) flaws: Vec<(Digest, Flaw)>,
-    /// Whether a signature of it is here.
-    pub(super) is_signed: bool,
-}
-
-/// An image of a list that is not here.
-pub(super) struct Absent<'s> {
-    /// As it stands in the list.
-    pub(super) text: &'s str,
-    /// What is here instead.
-    pub(super) why: String,
+    /// What is wrong with the files, and how much it matters here.
+    pub(super) problems: Vec<Problem>,
+    /// The paths in which there is no image, where nothing else says why.
+    pub(super) empty_paths: Vec<&'s Path>,
+    /// The platforms for which there is no image, likewise.
+    pub(super) empty_platforms: Vec<&'s Platform>,
 }
 
 impl<'s> Report<'s> {
-    pub(super) fn of(
-        snapshot: &'s Snapshot,
-        hashed: &'s Hashed,
-        wanted: &'s [Wanted],
-        platforms: &[Platform],
-    ) -> Self {
-        let images = snapshot
-            .repositories()
-            .flat_map(|view| checked(&view, platforms));
+    pub(super) fn of(snapshot: &'s Snapshot, hashed: &'s Hashed, scope: Scope<'s>) -> Self {
+        let images = checked::all(snapshot, scope.platforms);
+        let absent = absent::all(snapshot, &scope, &images);
         let archives = snapshot.archives().iter();
-        let absent = wanted.iter().filter_map(|wanted| {
-            let why = absence(snapshot, wanted, platforms)?;
-            let text = wanted.text.as_str();
-            Some(Absent { text, why })
-        });
-        let problems = snapshot.problems().iter();
-        Self {
+        let mut report = Self {
             hashed,
             archives: archives
-                .filter(|archive| !archive.found.images.is_empty())
+                .filter(|archive| !archive.found.sources.is_empty())
                 .count(),
-            images: images.collect(),
-            absent: absent.collect(),
-            problems: problems
-                .filter(|problem| problem.severity > Severity::Note)
-                .collect(),
+            absent,
+            problems: Vec::new(),
+            empty_paths: Vec::new(),
+            empty_platforms: Vec::new(),
+            images,
+            scope,
+        };
+        let without_images = report.without_images(snapshot);
+        let problems = snapshot.problems().iter();
+        report.problems = problems
+            .filter_map(|problem| report.judged(problem, &without_images))
+            .collect();
+        report.empty_paths = without_images
+            .into_iter()
+            .filter(|path| !report.has_error_in(path))
+            .collect();
+        if report.faulty_files().is_empty() && report.empty_paths.is_empty() {
+            report.empty_platforms = report.without_platform();
         }
+        report
     }
 
-    /// Whether nothing is wrong; if `is_strict`, nothing at all.
-    pub(super) fn is_sound(&self, is_strict: bool) -> bool {
-        let is_wrong = |severity: Severity| severity == Severity::Error || is_strict;
-        let severities = self.problems.iter().map(|problem| problem.severity);
-        let is_signed = self.images.iter().all(|image| image.is_signed);
-        let worst = self.images.iter().filter_map(Checked::severity);
-        self.absent.is_empty()
-            && self.hashed.unreadable.is_empty()
-            && !severities.chain(worst).any(is_wrong)
-            && (is_signed || !is_strict)
+    /// The paths in which no archive names an image.
+    fn without_images(&self, snapshot: &Snapshot) -> Vec<&'s Path> {
+        let archives = snapshot.archives().iter();
+        let holding = archives.filter(|archive| {
+            let found = &archive.found;
+            !found.images.is_empty() || !found.lost.is_empty() || !found.pending.is_empty()
+        });
+        let holding: Vec<PathBuf> = holding.map(|archive| archive.path()).collect();
+        let paths = self.scope.paths.iter().map(PathBuf::as_path);
+        paths
+            .filter(|path| !holding.iter().any(|archive| archive.starts_with(path)))
+            .collect()
+    }
+
+    /// The platforms that no image is for, as far as that is known.
+    fn without_platform(&self) -> Vec<&'s Platform> {
+        let is_for = |platform: &Platform, image: &Checked| {
+            let inspection = &image.inspection;
+            let mut told = inspection.platforms.iter();
+            inspection.is_of_unknown_platform
+                || told.any(|told| is_wanted(told, std::slice::from_ref(platform)))
+        };
+        let platforms = self.scope.platforms.iter();
+        platforms
+            .filter(|platform| !self.images.iter().any(|image| is_for(platform, image)))
+            .collect()
+    }
+
+    /// The problem with the severity that it has here; `None` if it is none.
+    fn judged(&self, problem: &Problem, without_images: &[&Path]) -> Option<Problem> {
+        if problem.severity == Severity::Note || problem.kind == INCOMPLETE {
+            return None;
+        }
+        let is_named = without_images.contains(&problem.file.as_path());
+        let severity = if NO_ARCHIVE.contains(&problem.kind)
+            || is_named && NO_IMAGES.contains(&problem.kind)
+        {
+            Severity::Error
+        } else if self.is_of_other_platforms(problem) {
+            Severity::Warning
+        } else {
+            problem.severity
+        };
+        Some(Problem {
+            severity,
+            ..problem.clone()
+        })
+    }
+
+    /// Whether platforms are named, and none of them needs what is at fault, as far as that is known.
+    fn is_of_other_platforms(&self, problem: &Problem) -> bool {
+        let is_needed = |image: &Checked| {
+            let blob = problem.blob.as_ref();
+            blob.is_none_or(|blob| image.inspection.needs.contains(blob))
+        };
+        !self.scope.platforms.is_empty()
+            && problem.blob.is_some()
+            && !self.images.iter().any(is_needed)
+    }
+
+    fn has_error_in(&self, path: &Path) -> bool {
+        let files = self.faulty_files();
+        files.iter().any(|file| file.starts_with(path))
     }
 
     /// The files that something is wrong with.
@@ -103,133 +155,44 @@ impl<'s> Report<'s> {
             .chain(unreadable)
             .collect()
     }
-}
 
-impl Checked {
-    /// How much what is wrong with it matters; `None` if nothing is.
-    pub(super) fn severity(&self) -> Option<Severity> {
-        let severity = |(_, flaw): &(Digest, Flaw)| match flaw {
-            Flaw::Sparse => Severity::Warning,
-            Flaw::Missing | Flaw::Damaged => Severity::Error,
-        };
-        self.flaws.iter().map(severity).max()
+    /// How much what is wrong with an image matters here; `None` if nothing is.
+    pub(super) fn severity(&self, image: &Checked) -> Option<Severity> {
+        image.severity(self.scope.platforms)
     }
-}
 
-/// The images of a repository that are for one of `platforms`, or for any where none is named.
-fn checked(view: &View<'_>, platforms: &[Platform]) -> Vec<Checked> {
-    let repository = name_of(view);
-    let tags = view.tags_by_version();
-    let images = tags
-        .iter()
-        .filter_map(|tag| Some((tag, view.tagged(tag)?)))
-        // What is about another image is not one of its own.
-        .filter(|(tag, _)| !is_about_another(tag));
-    let images = images.filter(|(_, image)| is_for(view, image, platforms));
-    images
-        .map(|(tag, image)| Checked {
-            name: format!("{repository}:{tag}"),
-            digest: image.root.clone(),
-            flaws: flaws(view, image, platforms),
-            is_signed: is_signed(view, &image.root),
-        })
-        .collect()
-}
-
-/// The name that clients ask for, or the full one where that is another's.
-fn name_of(view: &View<'_>) -> String {
-    let key = &view.repository().key;
-    match (view.shown(), &key.host) {
-        (Some(name), _) => name.into_owned(),
-        (None, Some(host)) => format!("{host}/{}", key.path),
-        (None, None) => key.path.to_string(),
+    /// The images that are not whole.
+    pub(super) fn broken(&self) -> impl Iterator<Item = &Checked> {
+        let images = self.images.iter();
+        images.filter(|image| self.severity(image) == Some(Severity::Error))
     }
-}
 
-/// Whether a tag is made of the digest of another image, as cosign makes them.
-fn is_about_another(tag: &Tag) -> bool {
-    let text = tag.as_str();
-    let stem = text.split('.').next().unwrap_or(text);
-    stem.replacen('-', ":", 1).parse::<Digest>().is_ok()
-}
-
-/// The platforms of an image, each with the digest of what it gets: what any archive that holds the image tells.
-fn platforms_of(view: &View<'_>, image: &Image) -> Vec<(Platform, Digest)> {
-    let same = view.images().map(|(_, other)| other);
-    let same = same.filter(|other| other.root == image.root);
-    let all = same.chain([image]).flat_map(|image| image.platforms.iter());
-    all.map(|image| (image.platform.normalized(), image.digest.clone()))
-        .collect()
-}
-
-fn is_for(view: &View<'_>, image: &Image, wanted: &[Platform]) -> bool {
-    let platforms = platforms_of(view, image);
-    wanted.is_empty()
-        || platforms
-            .iter()
-            .any(|(platform, _)| wanted.contains(platform))
-}
-
-/// What is wrong with those parts of an image that matter.
-fn flaws(view: &View<'_>, image: &Image, wanted: &[Platform]) -> Vec<(Digest, Flaw)> {
-    if wanted.is_empty() {
-        return view.flaws(&image.root, |_| false);
+    /// The images that nobody has signed, as far as one can see here.
+    pub(super) fn unsigned(&self) -> impl Iterator<Item = &Checked> {
+        let images = self.images.iter();
+        images.filter(|image| image.is_signed == Some(false))
     }
-    let platforms = platforms_of(view, image);
-    let is_left_out = |digest: &Digest| {
-        let mut platforms = platforms.iter().filter(|(_, of)| of == digest);
-        platforms.any(|(platform, _)| !wanted.contains(platform))
-    };
-    let mut flaws = view.flaws(&image.root, is_left_out);
-    // It is for the platform that matters: what was not saved is for others.
-    flaws.retain(|(_, flaw)| *flaw != Flaw::Sparse);
-    flaws
-}
 
-fn is_signed(view: &View<'_>, image: &Digest) -> bool {
-    let by_tag = tag_about(image, "sig").is_some_and(|tag| view.resolve(&tag).is_some());
-    let is_signature = |kind: &str| SIGNATURES.iter().any(|start| kind.starts_with(start));
-    by_tag
-        || view.referrers(image).any(|about| {
-            let referrer = about.document.referrer.as_ref();
-            referrer
-                .is_some_and(|referrer| referrer.artifact_type.as_deref().is_some_and(is_signature))
-        })
-}
-
-/// Why an image that must be there does not count as being there; `None` if it does.
-fn absence(snapshot: &Snapshot, wanted: &Wanted, platforms: &[Platform]) -> Option<String> {
-    let reference = &wanted.reference;
-    let by_host = snapshot.repository(&reference.path, Some(&reference.host));
-    // A name that was made of a path has no host, and may be meant.
-    let by_path = || {
-        let bare = snapshot.repository(&reference.path, None);
-        bare.filter(|view| view.repository().key.host.is_none())
-    };
-    let Some(view) = by_host.or_else(by_path) else {
-        return Some("nothing of that name is here".to_owned());
-    };
-    let tagged = wanted.tag().map(|tag| (view.tagged(&tag), tag));
-    let image = match (&reference.digest, tagged) {
-        (None, Some((Some(image), _))) => image,
-        (Some(digest), Some((Some(image), _))) if image.root == *digest => image,
-        (Some(digest), Some((Some(image), _))) => {
-            return Some(format!("here it is {}, not {digest}", image.root));
-        }
-        (Some(digest), _) => match view.images().find(|(_, image)| image.root == *digest) {
-            Some((_, image)) => image,
-            None => return Some(format!("{digest} is not here")),
-        },
-        (None, _) => {
-            let tags = view.tags_by_version();
-            let tags: Vec<&str> = tags.iter().map(Tag::as_str).take(5).collect();
-            return Some(format!("no such tag is here, but {}", tags.join(", ")));
-        }
-    };
-    if !is_for(&view, image, platforms) {
-        return Some("it is not for that platform".to_owned());
+    /// Whether something is damaged or missing.
+    pub(super) fn has_errors(&self) -> bool {
+        !self.faulty_files().is_empty()
+            || self.broken().next().is_some()
+            || !self.absent.is_empty()
+            || !self.empty_paths.is_empty()
+            || !self.empty_platforms.is_empty()
     }
-    let flaws = flaws(&view, image, platforms);
-    let is_whole = flaws.iter().all(|(_, flaw)| *flaw == Flaw::Sparse);
-    (!is_whole).then(|| "it is not complete".to_owned())
+
+    /// How many warnings there are. That images are not signed is one.
+    pub(super) fn warnings(&self) -> usize {
+        let is_warning = |severity: &Severity| *severity == Severity::Warning;
+        let problems = self.problems.iter().map(|problem| problem.severity);
+        let images = self.images.iter().filter_map(|image| self.severity(image));
+        let of_files_and_images = problems.chain(images).filter(is_warning).count();
+        of_files_and_images + usize::from(self.unsigned().next().is_some())
+    }
+
+    /// Whether nothing is wrong; if that is how strict one is, nothing at all.
+    pub(super) fn is_sound(&self) -> bool {
+        !self.has_errors() && (!self.scope.is_strict || self.warnings() == 0)
+    }
 }

@@ -1,10 +1,13 @@
 //! Lists of images that must be there, as k3s, RKE2, Rancher and Talos publish them: one reference a line.
 
-use std::fs;
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+use crate::archive::problem::Printable;
 use crate::oci::{Reference, Tag};
 
 /// An image that must be there.
@@ -26,38 +29,93 @@ impl Wanted {
     }
 }
 
-/// Reads the lists.
+/// What stands for standard input.
+const STDIN: &str = "-";
+/// Longer than any list: those of whole distributions have some ten kilobytes.
+const MAX_LIST: u64 = 16 << 20;
+/// What some editors write before the text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+/// As much of a line is told that is no reference.
+const MAX_TOLD: usize = 100;
+
+/// Reads the lists. What several lines name is wanted once.
 ///
 /// # Errors
-/// If one cannot be read, or a line is no reference.
+/// If one cannot be read, is no list, or has a line that is no reference.
 pub(super) fn read(lists: &[PathBuf]) -> anyhow::Result<Vec<Wanted>> {
     let mut wanted = Vec::new();
+    let mut seen = BTreeSet::new();
     for list in lists {
-        let path = list.display();
-        let text = fs::read_to_string(list).with_context(|| {
-            format!("cannot read the list of images `{path}`; check its name, and that this user may read it")
+        let name = if is_stdin(list) {
+            "standard input".to_owned()
+        } else {
+            format!("`{}`", list.display())
+        };
+        let bytes = bytes_of(list).with_context(|| {
+            format!("cannot read the list of images {name}; check its name, and that this user may read it")
         })?;
-        for (number, line) in (1..).zip(text.lines()) {
-            let line = line.split('#').next().unwrap_or_default().trim();
-            if line.is_empty() {
-                continue;
-            }
-            match line.parse() {
-                Ok(reference) => wanted.push(Wanted {
-                    text: line.to_owned(),
-                    reference,
-                }),
-                Err(error) => bail!(
-                    "`{path}`, line {number}: `{line}` names no image: {error}; expected one reference a line"
-                ),
+        let images = parse(&name, &bytes)?.into_iter();
+        wanted.extend(images.filter(|wanted| seen.insert(wanted.reference.to_string())));
+    }
+    Ok(wanted)
+}
+
+fn is_stdin(list: &Path) -> bool {
+    list.as_os_str() == STDIN
+}
+
+fn bytes_of(list: &Path) -> io::Result<Vec<u8>> {
+    let source: Box<dyn Read> = if is_stdin(list) {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(File::open(list)?)
+    };
+    let mut bytes = Vec::new();
+    // One byte more than there may be tells that there are too many.
+    source.take(MAX_LIST + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn parse(name: &str, bytes: &[u8]) -> anyhow::Result<Vec<Wanted>> {
+    const EXPECTED: &str = "expected one reference a line";
+    if bytes.len() as u64 > MAX_LIST {
+        bail!("{name} is no list of images: it is too long; {EXPECTED}");
+    }
+    let Some(text) = str::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.contains('\0'))
+    else {
+        bail!("{name} is no list of images: it is not text in UTF-8; {EXPECTED}");
+    };
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let mut wanted = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
+        }
+        match line.parse() {
+            Ok(reference) => wanted.push(Wanted {
+                text: line.to_owned(),
+                reference,
+            }),
+            Err(error) => {
+                let told: String = line.chars().take(MAX_TOLD).collect();
+                let told = Printable(&told);
+                bail!("{name}, line {number}: `{told}` names no image: {error}; {EXPECTED}");
             }
         }
+    }
+    if wanted.is_empty() {
+        bail!("{name} is no list of images: no image is in it; {EXPECTED}");
     }
     Ok(wanted)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn read_text(text: &str) -> anyhow::Result<Vec<Wanted>> {

@@ -91,6 +91,7 @@ fn documents() -> Vec<Fault> {
         Fault::DigestMismatch {
             expected: digest(),
             found: digest(),
+            offset: Some(1536),
         },
         Fault::Corrupt {
             digest: digest(),
