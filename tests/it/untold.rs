@@ -233,13 +233,17 @@ fn what_can_be_watched_is_not_complained_of() {
     assert!(!log.contains("warning: "), "{log}");
 }
 
-/// A server with a cache is started, and clients pull the layer of `image`; how often the disk had to give it for that.
-fn read_for_a_pull(disk: &Disk, cache: &Path, image: &Image) -> u64 {
-    let server = Setup::new()
+fn remembering(disk: &Disk, cache: &Path) -> Server {
+    Setup::new()
         .env("PACKAGEORIGIN_NO_CACHE", "")
         .args([Path::new("--packages"), disk.path()])
         .args([Path::new("--cache"), cache])
-        .start();
+        .start()
+}
+
+/// A server with a cache is started, and clients pull the layer of `image`; how often the disk had to give it for that.
+fn read_for_a_pull(disk: &Disk, cache: &Path, image: &Image) -> u64 {
+    let server = remembering(disk, cache);
     let before = disk.read("app.tar");
     let layer = image.layers[0].blob();
     let end = Pull::begin(&server, "acme/app", &layer).end();
@@ -284,4 +288,29 @@ fn what_was_hashed_is_remembered_over_a_mount() {
     disk.mount();
     assert_eq!(read(&disk, 2), 2, "it is another one");
     assert_eq!(read(&disk, 2), 1, "now it is known as well");
+}
+
+/// One bit of the same image is another one, in a file of the same path, length and time: only the time of its change
+/// tells. Whatever is remembered, nobody gets that bit.
+#[test]
+fn what_was_hashed_is_not_believed_of_a_file_that_was_changed() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let (packages, time) = (
+        Packages::new(),
+        SystemTime::now() - Duration::from_secs(3600),
+    );
+    let mut archive = archive(&image(1));
+    put_old(&packages, &archive, time);
+    let Some(mut disk) = Disk::of(packages.path()) else {
+        return;
+    };
+    assert_eq!(read_for_a_pull(&disk, cache.path(), &image(1)), 2);
+    disk.unmount();
+    let middle = archive.len() / 2;
+    archive[middle] ^= 1;
+    put_old(&packages, &archive, time);
+    disk.mount();
+    let server = remembering(&disk, cache.path());
+    let layer = image(1).layers[0].blob();
+    assert_eq!(Pull::begin(&server, "acme/app", &layer).end(), End::Cut);
 }
