@@ -16,9 +16,11 @@ mod proxy;
 mod pull;
 mod server;
 mod systems;
+mod user;
 
 mod archives;
 mod bad_input;
+mod changing;
 mod clients;
 #[cfg(target_os = "linux")]
 mod clocks;
@@ -27,6 +29,7 @@ mod collecting;
 mod completing;
 mod conformance;
 mod contract;
+mod descriptors;
 mod examples;
 #[cfg(target_os = "linux")]
 mod failing_disks;
@@ -59,4 +62,5 @@ mod tidy;
 mod untold;
 mod verification;
 mod verifying;
+mod watching;
 mod writers;

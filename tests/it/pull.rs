@@ -236,6 +236,16 @@ pub(crate) fn meanwhile<S: Clone + PartialEq + Send>(
     all.into_inner().expect("no holder panics")
 }
 
+/// Does all of this at the same time, because most of it is waiting; each on a thread that is called after it.
+pub(crate) fn at_once(cases: &[(&str, &(dyn Fn() + Sync))]) {
+    thread::scope(|scope| {
+        for (name, case) in cases {
+            let thread = thread::Builder::new().name((*name).to_owned());
+            thread.spawn_scoped(scope, case).expect("a thread");
+        }
+    });
+}
+
 /// All that any client saw.
 pub(crate) fn ever<S: Clone + Ord>(seen: &[Vec<S>]) -> BTreeSet<S> {
     seen.iter().flatten().cloned().collect()
