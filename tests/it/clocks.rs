@@ -194,7 +194,7 @@ fn a_clock_may_be_set_while_the_server_runs() {
         .args(["--refresh", "20ms", "--packages"])
         .arg(packages.path())
         .start();
-    for (seed, year_then) in (0..).zip(["2026", "1980", "2200", "2025"]) {
+    for (seed, year_then) in (0..).zip(["2026", "1980", "2200"]) {
         check_that_all_is_well(&server, &packages, seed, || {
             clock.set(&format!("{year_then}-06-01"));
         });

@@ -1,6 +1,8 @@
 //! A disk that fails while clients pull from it, and one that does not answer: nothing wrong is ever complete, other copies
 //! are served, and others do not wait.
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
@@ -16,8 +18,8 @@ const WIDE: &str = "docker.io/acme/wide:1";
 const OTHER: &str = "docker.io/acme/other:1";
 /// What a disk that goes bad says, and what a server of files that goes away does.
 const ERRORS: [Errno; 2] = [Errno::EIO, Errno::ESTALE];
-/// The problem of a layer that the disk does not give.
-const UNREADABLE: &str = " cannot be read; check the disk, or copy the archive again";
+/// What is told of a layer that the disk does not give ends so.
+const UNREADABLE: &str = "; check the disk, or copy the archive again";
 
 /// An image with a layer of this length.
 fn image(length: usize) -> Image {
@@ -114,16 +116,27 @@ impl Scene {
         let log = self.server.wait_for_stderr(UNREADABLE);
         let mut told = log.lines().filter(|line| line.contains(UNREADABLE));
         let line = told.next().expect("just seen");
-        assert!(line.contains("app.tar: "), "{line}");
-        assert!(line.contains(&self.layer.digest), "{line}");
+        for part in ["app.tar: ", "cannot be read", &self.layer.digest] {
+            assert!(line.contains(part), "{line}");
+        }
         assert_eq!(told.next(), None, "{log}");
     }
+}
+
+/// Checks what happens with each of [`ERRORS`], at the same time because most of it is waiting.
+fn with_each_error(check: impl Fn(Errno) + Sync) {
+    let check = &check;
+    thread::scope(|scope| {
+        for errno in ERRORS {
+            scope.spawn(move || check(errno));
+        }
+    });
 }
 
 /// Whoever is pulling is cut, and whoever asks next has the other copy.
 #[test]
 fn what_a_disk_does_not_give_comes_from_another_copy() {
-    for errno in ERRORS {
+    with_each_error(|errno| {
         let Some(scene) = Scene::new(LARGE) else {
             return;
         };
@@ -141,13 +154,13 @@ fn what_a_disk_does_not_give_comes_from_another_copy() {
         assert_eq!(scene.pulled(), scene.whole(), "{errno:?}");
         scene.assert_others_are_served();
         scene.assert_told_once();
-    }
+    });
 }
 
 /// Without another copy it is there, and cannot be had now. Once the disk gives it, it is hashed, once.
 #[test]
 fn what_a_disk_gives_again_is_hashed_and_served() {
-    for errno in ERRORS {
+    with_each_error(|errno| {
         let Some(scene) = Scene::new(LARGE) else {
             return;
         };
@@ -165,13 +178,13 @@ fn what_a_disk_gives_again_is_hashed_and_served() {
         assert_eq!(scene.get_layer().body, scene.layer.bytes);
         let read = scene.disk.read("app.tar") - before;
         assert_eq!(read, LARGE as u64, "it is known to be right");
-    }
+    });
 }
 
 /// All of a short blob is held back, so nobody is cut.
 #[test]
 fn a_short_one_comes_from_another_copy_at_once() {
-    for errno in ERRORS {
+    with_each_error(|errno| {
         let Some(scene) = Scene::new(50_000) else {
             return;
         };
@@ -183,13 +196,13 @@ fn a_short_one_comes_from_another_copy_at_once() {
         scene.copy();
         assert_eq!(scene.pulled(), scene.whole(), "{errno:?}");
         scene.disk.recover();
-    }
+    });
 }
 
 /// The same where the file cannot even be opened. Nothing is not there.
 #[test]
 fn what_cannot_be_opened_comes_from_another_copy_at_once() {
-    for errno in ERRORS {
+    with_each_error(|errno| {
         let Some(scene) = Scene::new(200_000) else {
             return;
         };
@@ -202,32 +215,36 @@ fn what_cannot_be_opened_comes_from_another_copy_at_once() {
         scene.elsewhere.remove("copy.tar");
         scene.disk.recover();
         eventually("it is served", || scene.pulled() == scene.whole());
-    }
+    });
 }
 
 /// An archive that cannot be read when it is found is a problem, and is served once it can.
 #[test]
 fn an_archive_that_could_not_be_cataloged_is_cataloged_later() {
-    for fault in [
-        Fault::Opens(Errno::EIO),
-        Fault::Reads {
-            from: 0,
-            errno: Errno::EIO,
-        },
-    ] {
-        let Some(scene) = Scene::new(200_000) else {
-            return;
-        };
-        scene.disk.fail("late.tar", fault);
-        let late = Layout::new().named(&Image::new("late"), "acme/late:1");
-        scene.shown.put("late.tar", late.tar());
-        let log = scene.server.wait_for_stderr("late.tar: it cannot be read");
-        assert!(!log.contains("app.tar: it cannot be read"), "{log}");
-        assert_eq!(scene.pulled(), scene.whole());
-        scene.disk.recover();
-        let expected = Had::Whole(Image::new("late").digest());
-        eventually("the late one is served", || {
-            pull(&scene.server, "acme/late", "1") == expected
+    let Some(scene) = Scene::new(200_000) else {
+        return;
+    };
+    let (from, errno) = (0, Errno::EIO);
+    let faults = [Fault::Opens(errno), Fault::Reads { from, errno }];
+    for (name, fault) in ["closed", "broken"].into_iter().zip(faults) {
+        let file = format!("{name}.tar");
+        scene.disk.fail(&file, fault);
+        let late = Layout::new().named(&Image::new(name), &format!("acme/{name}:1"));
+        scene.shown.put(&file, late.tar());
+    }
+    scene
+        .server
+        .wait_for_stderr("closed.tar: it cannot be read");
+    let log = scene
+        .server
+        .wait_for_stderr("broken.tar: it cannot be read");
+    assert_eq!(log.matches("it cannot be read").count(), 2, "{log}");
+    assert_eq!(scene.pulled(), scene.whole());
+    scene.disk.recover();
+    for name in ["closed", "broken"] {
+        let expected = Had::Whole(Image::new(name).digest());
+        eventually("it is served", || {
+            pull(&scene.server, &format!("acme/{name}"), "1") == expected
         });
     }
 }
@@ -292,5 +309,65 @@ fn a_slow_disk_holds_up_nobody_else() {
             let answer = client.join().expect("an answer");
             assert!(answer.body == scene.layer.bytes, "wrong bytes");
         }
+    });
+}
+
+/// Also when all of it has been read before, and was right.
+#[test]
+fn what_a_disk_gave_once_comes_from_another_copy_when_it_fails() {
+    with_each_error(|errno| {
+        let Some(scene) = Scene::new(LARGE) else {
+            return;
+        };
+        scene.copy();
+        assert_eq!(scene.pulled(), scene.whole());
+        let begun = [scene.begin(), scene.begin().read(LARGE / 4)];
+        scene.fail_midway(errno);
+        assert_eq!(begun.map(Pull::end), [End::Cut; 2], "{errno:?}");
+        eventually("the other copy is served", || {
+            scene.pulled() == scene.whole()
+        });
+        scene.assert_told_once();
+    });
+}
+
+/// However many wait for a disk, others need not.
+#[test]
+fn a_crowd_that_waits_for_a_disk_holds_up_nobody_else() {
+    let Some(scene) = Scene::new(LARGE) else {
+        return;
+    };
+    scene.disk.fail("app.tar", Fault::Silent);
+    let request = format!(
+        "GET /v2/acme/app/blobs/{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        scene.layer.digest
+    );
+    let ask = |_| {
+        let mut stream = scene.server.connect().expect("the server accepts");
+        stream.write_all(request.as_bytes()).expect("sent");
+        stream
+    };
+    let crowd: Vec<TcpStream> = (0..600).map(ask).collect();
+    eventually("they wait", || scene.disk.opened("app.tar") > 500);
+    scene.assert_others_are_served();
+    let log = scene.server.stderr();
+    assert!(!log.contains("cut short"), "the disk has given up by now");
+    drop(crowd);
+}
+
+/// What changes in one folder is seen, also while another one cannot be looked at.
+#[test]
+fn changes_elsewhere_are_seen_while_a_disk_does_not_answer() {
+    let Some(scene) = Scene::new(200_000) else {
+        return;
+    };
+    scene.disk.fail(WHOLE, Fault::Silent);
+    let other = Image::new("changed");
+    scene
+        .elsewhere
+        .put("other.tar", Layout::new().named(&other, OTHER).tar());
+    let expected = Had::Whole(other.digest());
+    eventually("what is there now is served", || {
+        pull(&scene.server, "acme/other", "1") == expected
     });
 }

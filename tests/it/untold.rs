@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use crate::disk::Disk;
@@ -164,45 +165,48 @@ fn numbers_of_files_need_not_last_at_all() {
 #[test]
 fn what_cannot_be_watched_is_looked_at() {
     let often = ["--refresh", "100ms"];
-    for (limit, number, options) in [
+    thread::scope(|scope| {
         // By itself it looks every ten seconds.
-        ("max_inotify_instances", "0", &[][..]),
-        ("max_inotify_watches", "0", &often),
-        ("max_inotify_watches", "3", &often),
-    ] {
-        let packages = Packages::new().with("app.tar", archive(&image(1)));
-        for folder in ["a", "b", "c", "d"] {
-            packages.put(&format!("{folder}/first.tar"), small(folder).1);
-        }
-        let Some(setup) = limited(limit, number) else {
-            return;
-        };
-        let server = setup
-            .args(options)
-            .arg("--packages")
-            .arg(packages.path())
-            .start();
-        let layer = image(1).layers[0].blob();
-        let begun = Pull::begin(&server, "acme/app", &layer).read(LARGE / 4);
-        packages.put("app.tar", archive(&image(2)));
-        for folder in ["a", "b", "c", "d"] {
-            let name = format!("new-{folder}");
-            packages.put(&format!("{folder}/new.tar"), small(&name).1);
-            packages.remove(&format!("{folder}/first.tar"));
-        }
-        server.wait_for_stderr("Changed: ");
-        eventually("the other one is served", || {
-            pulled(&server) == whole(&image(2))
-        });
-        for folder in ["a", "b", "c", "d"] {
-            wait_for_small(&server, &format!("new-{folder}"));
-            let gone = pull(&server, &format!("acme/{folder}"), "1");
-            assert_eq!(gone, Had::Nothing);
-        }
-        assert_eq!(begun.end(), End::Whole);
-        let log = server.stderr();
-        assert_eq!(log.matches(LOOKING).count(), 1, "{limit} {number}: {log}");
+        scope.spawn(|| check_looking("max_inotify_instances", "0", &[]));
+        scope.spawn(|| check_looking("max_inotify_watches", "0", &often));
+        scope.spawn(|| check_looking("max_inotify_watches", "3", &often));
+    });
+}
+
+/// A server with these options, which has no more than this, says that it looks, and finds what changes.
+fn check_looking(limit: &str, number: &str, options: &[&str]) {
+    let packages = Packages::new().with("app.tar", archive(&image(1)));
+    for folder in ["a", "b", "c", "d"] {
+        packages.put(&format!("{folder}/first.tar"), small(folder).1);
     }
+    let Some(setup) = limited(limit, number) else {
+        return;
+    };
+    let server = setup
+        .args(options)
+        .arg("--packages")
+        .arg(packages.path())
+        .start();
+    let layer = image(1).layers[0].blob();
+    let begun = Pull::begin(&server, "acme/app", &layer).read(LARGE / 4);
+    packages.put("app.tar", archive(&image(2)));
+    for folder in ["a", "b", "c", "d"] {
+        let name = format!("new-{folder}");
+        packages.put(&format!("{folder}/new.tar"), small(&name).1);
+        packages.remove(&format!("{folder}/first.tar"));
+    }
+    server.wait_for_stderr("Changed: ");
+    eventually("the other one is served", || {
+        pulled(&server) == whole(&image(2))
+    });
+    for folder in ["a", "b", "c", "d"] {
+        wait_for_small(&server, &format!("new-{folder}"));
+        let gone = pull(&server, &format!("acme/{folder}"), "1");
+        assert_eq!(gone, Had::Nothing);
+    }
+    assert_eq!(begun.end(), End::Whole);
+    let log = server.stderr();
+    assert_eq!(log.matches(LOOKING).count(), 1, "{limit} {number}: {log}");
 }
 
 /// How a server is to be started that has no more than this. `None` where that cannot be.
@@ -229,13 +233,17 @@ fn what_can_be_watched_is_not_complained_of() {
     assert!(!log.contains("warning: "), "{log}");
 }
 
-/// A server with a cache is started, and clients pull the layer of `image`; how often the disk had to give it for that.
-fn read_for_a_pull(disk: &Disk, cache: &Path, image: &Image) -> u64 {
-    let server = Setup::new()
+fn remembering(disk: &Disk, cache: &Path) -> Server {
+    Setup::new()
         .env("PACKAGEORIGIN_NO_CACHE", "")
         .args([Path::new("--packages"), disk.path()])
         .args([Path::new("--cache"), cache])
-        .start();
+        .start()
+}
+
+/// A server with a cache is started, and clients pull the layer of `image`; how often the disk had to give it for that.
+fn read_for_a_pull(disk: &Disk, cache: &Path, image: &Image) -> u64 {
+    let server = remembering(disk, cache);
     let before = disk.read("app.tar");
     let layer = image.layers[0].blob();
     let end = Pull::begin(&server, "acme/app", &layer).end();
@@ -280,4 +288,29 @@ fn what_was_hashed_is_remembered_over_a_mount() {
     disk.mount();
     assert_eq!(read(&disk, 2), 2, "it is another one");
     assert_eq!(read(&disk, 2), 1, "now it is known as well");
+}
+
+/// One bit of the same image is another one, in a file of the same path, length and time: only the time of its change
+/// tells. Whatever is remembered, nobody gets that bit.
+#[test]
+fn what_was_hashed_is_not_believed_of_a_file_that_was_changed() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let (packages, time) = (
+        Packages::new(),
+        SystemTime::now() - Duration::from_secs(3600),
+    );
+    let mut archive = archive(&image(1));
+    put_old(&packages, &archive, time);
+    let Some(mut disk) = Disk::of(packages.path()) else {
+        return;
+    };
+    assert_eq!(read_for_a_pull(&disk, cache.path(), &image(1)), 2);
+    disk.unmount();
+    let middle = archive.len() / 2;
+    archive[middle] ^= 1;
+    put_old(&packages, &archive, time);
+    disk.mount();
+    let server = remembering(&disk, cache.path());
+    let layer = image(1).layers[0].blob();
+    assert_eq!(Pull::begin(&server, "acme/app", &layer).end(), End::Cut);
 }
