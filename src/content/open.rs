@@ -199,12 +199,9 @@ impl Content {
         })
     }
 
-    /// Whether opening this cannot touch a disk, because all of it is in memory.
-    pub fn is_in_memory(&self) -> bool {
-        self.pieces.iter().all(|piece| match piece {
-            Piece::Memory(_) => true,
-            Piece::Blob { copies, .. } => copies.first().is_some_and(Copy::is_in_memory),
-        })
+    /// What the file lies on that is opened first; `None` if opening this cannot touch a disk, because all of it is in memory.
+    pub fn device(&self) -> Option<u64> {
+        self.pieces.iter().find_map(Piece::device)
     }
 }
 
@@ -230,9 +227,7 @@ impl Piece {
             Self::Memory(bytes) => Ok(Part::Memory(bytes.clone())),
             Self::Blob { copies, range } => {
                 let mut worst = OpenError::Gone;
-                let is_doubtful = |copy: &&Copy| copy.verdict() == Verdict::Unreadable;
-                let sound = copies.iter().filter(|copy| !is_doubtful(copy));
-                for copy in sound.chain(copies.iter().filter(is_doubtful)) {
+                for copy in by_hope(copies) {
                     if copy.verdict() == Verdict::Quarantined {
                         worst = worst.max(OpenError::Damaged);
                         continue;
@@ -246,6 +241,22 @@ impl Piece {
             }
         }
     }
+
+    fn device(&self) -> Option<u64> {
+        let Self::Blob { copies, .. } = self else {
+            return None;
+        };
+        let is_opened = |copy: &&Copy| copy.verdict() != Verdict::Quarantined;
+        let first = by_hope(copies).find(is_opened)?;
+        (!first.is_in_memory()).then(|| first.source.identity().device())
+    }
+}
+
+/// All copies, those last that could not be read.
+fn by_hope(copies: &[Copy]) -> impl Iterator<Item = &Copy> {
+    let is_doubtful = |copy: &&Copy| copy.verdict() == Verdict::Unreadable;
+    let sound = copies.iter().filter(move |copy| !is_doubtful(copy));
+    sound.chain(copies.iter().filter(is_doubtful))
 }
 
 impl Source {
