@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 
@@ -99,6 +99,8 @@ pub struct Extent {
     copy: Copy,
     /// The verdict that the last of them wait for.
     ticket: Option<Arc<Ticket>>,
+    /// Whoever tells that the disk does not give them.
+    alarm: Option<Waker>,
 }
 
 impl Extent {
@@ -125,6 +127,11 @@ impl Extent {
     /// Holds the last bytes back until `ticket` tells that they are right.
     pub fn hold_back(&mut self, ticket: Arc<Ticket>) {
         self.ticket = Some(ticket);
+    }
+
+    /// Has `alarm` be woken if the disk does not give the bytes, and gave them before or was never asked.
+    pub fn on_failure(&mut self, alarm: Waker) {
+        self.alarm = Some(alarm);
     }
 
     /// Whether the next bytes may be read, or are held back still.
@@ -165,13 +172,21 @@ impl Extent {
             None => buffer,
         };
         let read = self.file.read_at(buffer, self.range.start);
-        let read = read.inspect_err(|_| self.copy.fails())?;
+        let read = read.inspect_err(|_| self.failed())?;
         self.range.start += read as u64;
         let is_last = self.range.start == self.range.end;
         if read < buffer.len() || (is_last && !self.is_sound()?) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(read)
+    }
+
+    fn failed(&self) {
+        if self.copy.fails()
+            && let Some(alarm) = &self.alarm
+        {
+            alarm.wake_by_ref();
+        }
     }
 
     /// Whether what was read is of the file as it was opened. Where only the kernel's own time tells of a change, the blob is
@@ -303,6 +318,7 @@ impl Copy {
                     range: offset + range.start..offset + range.end,
                     copy: self.clone(),
                     ticket: None,
+                    alarm: None,
                 }))
             }
         }

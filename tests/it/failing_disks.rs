@@ -358,5 +358,6 @@ fn what_a_disk_gave_once_comes_from_another_copy_when_it_fails() {
         eventually("the other copy is served", || {
             scene.pulled() == scene.whole()
         });
+        scene.assert_told_once();
     });
 }
