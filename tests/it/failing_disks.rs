@@ -1,6 +1,8 @@
 //! A disk that fails while clients pull from it, and one that does not answer: nothing wrong is ever complete, other copies
 //! are served, and others do not wait.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
@@ -290,6 +292,37 @@ fn a_disk_that_does_not_answer_holds_up_nobody_else() {
     }
 }
 
+/// However many wait for a disk, others need not. Who waits has its turn when the disk answers, and who has left has none.
+#[test]
+fn a_crowd_that_waits_for_a_disk_holds_up_nobody_else() {
+    let Some(scene) = Scene::new(LARGE) else {
+        return;
+    };
+    scene.disk.fail("app.tar", Fault::Silent);
+    let request = format!(
+        "GET /v2/acme/app/blobs/{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        scene.layer.digest
+    );
+    let ask = |_| {
+        let mut stream = scene.server.connect().expect("the server accepts");
+        stream.write_all(request.as_bytes()).expect("sent");
+        stream
+    };
+    let mut crowd: Vec<TcpStream> = (0..600).map(ask).collect();
+    eventually("they wait", || scene.disk.opened("app.tar") > 50);
+    for _ in 0..5 {
+        scene.assert_others_are_served();
+    }
+    let log = scene.server.stderr();
+    assert!(!log.contains("cut short"), "the disk has given up by now");
+    let mut last = crowd.pop().expect("the last one");
+    drop(crowd);
+    scene.disk.recover();
+    let mut answer = Vec::new();
+    last.read_to_end(&mut answer).expect("an answer");
+    assert!(answer.ends_with(&scene.layer.bytes), "wrong bytes");
+}
+
 /// The same where each read takes a while.
 #[test]
 fn a_slow_disk_holds_up_nobody_else() {
@@ -325,5 +358,6 @@ fn what_a_disk_gave_once_comes_from_another_copy_when_it_fails() {
         eventually("the other copy is served", || {
             scene.pulled() == scene.whole()
         });
+        scene.assert_told_once();
     });
 }
