@@ -323,6 +323,40 @@ fn a_crowd_that_waits_for_a_disk_holds_up_nobody_else() {
     assert!(answer.ends_with(&scene.layer.bytes), "wrong bytes");
 }
 
+/// What changes in one folder is seen, also while another one cannot be looked at, which is told. However often it is looked
+/// for, it is waited for once.
+#[test]
+fn changes_elsewhere_are_seen_while_a_disk_does_not_answer() {
+    let Some(scene) = Scene::new(200_000) else {
+        return;
+    };
+    scene.disk.fail(WHOLE, Fault::Silent);
+    let root = scene.disk.path().to_str().expect("ASCII");
+    let other = Image::new("changed");
+    let archive = Layout::new().named(&other, OTHER).tar();
+    scene.elsewhere.put("other.tar", archive);
+    let complaint = format!("error: {root}: it cannot be looked at: it does not answer; ");
+    scene.server.wait_for_stderr(&complaint);
+    let expected = Had::Whole(other.digest());
+    eventually("what is there now is served", || {
+        pull(&scene.server, "acme/other", "1") == expected
+    });
+    let ready = scene.server.get("/readyz");
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains(root), "{}", ready.text());
+    let tags = scene.server.get("/v2/acme/app/tags/list");
+    assert_eq!(tags.status, 200, "what is known of it is told");
+    // One over each root at most.
+    let walks = scene.server.threads("walk");
+    assert!(walks <= 2, "{walks} walks are under way");
+    scene.disk.recover();
+    scene.server.wait_for_stderr(&format!("{root}: it is back"));
+    assert_eq!(scene.server.get("/readyz").status, 200);
+    assert_eq!(scene.pulled(), scene.whole());
+    let log = scene.server.stderr();
+    assert_eq!(log.matches(&complaint).count(), 1, "{log}");
+}
+
 /// The same where each read takes a while.
 #[test]
 fn a_slow_disk_holds_up_nobody_else() {
