@@ -1,20 +1,24 @@
 //! The walk over a root: which files and folders may hold images. No archive is opened.
 
 mod ignored;
+mod unpacked;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::ignored::Ignored;
+use self::unpacked::{Manifest, may_be_unpacked};
 use super::walks::Pulse;
 use super::watch::Watch;
 use crate::archive::names::is_archive_name;
 use crate::archive::{Candidate, Fault, Problem, Stamp};
 use crate::content::{FileSystem, Identity, Location, Root};
+
+pub use self::unpacked::Manifests;
 
 /// Of one root at most this many problems are told.
 const MAX_PROBLEMS: usize = 1000;
@@ -26,20 +30,6 @@ const MAX_DEPTH: usize = 4;
 
 /// Folders of a layout in which there are no other layouts.
 const LAYOUT_FOLDERS: [&str; 2] = ["blobs", "ingest"];
-
-/// As much of a `manifest.json` is read to see what belongs to it.
-const MAX_MANIFEST: u64 = 20 << 20;
-
-/// What else than blobs lies in an unpacked archive.
-const UNPACKED: [&str; 7] = [
-    "manifest.json",
-    "repositories",
-    "version",
-    "index.json",
-    "oci-layout",
-    "config.json",
-    "blobs",
-];
 
 /// What the walk over one root has seen.
 #[derive(Debug, Default)]
@@ -62,6 +52,8 @@ pub struct Scan {
     pub is_slow: bool,
     /// Not all of it is watched.
     pub is_blind: bool,
+    /// What the next walk need not read again.
+    pub manifests: Manifests,
 }
 
 impl Scan {
@@ -87,9 +79,9 @@ impl Scan {
     }
 }
 
-/// Walks over `root`. Whatever is listed is watched from then on, if there is a `watch`. That the disk answers is told by
-/// `pulse`.
-pub fn scan(root: &Arc<Root>, watch: Option<&Watch>, pulse: &Pulse) -> Scan {
+/// Walks over `root`, of which the walk before has read `known`. Whatever is listed is watched from then on, if there is a
+/// `watch`. That the disk answers is told by `pulse`.
+pub fn scan(root: &Arc<Root>, watch: Option<&Watch>, pulse: &Pulse, known: Manifests) -> Scan {
     let mut walk = Walk {
         root,
         watch,
@@ -97,6 +89,7 @@ pub fn scan(root: &Arc<Root>, watch: Option<&Watch>, pulse: &Pulse) -> Scan {
         seen: BTreeMap::new(),
         walked: BTreeSet::new(),
         file_systems: BTreeMap::new(),
+        known,
         scan: Scan::default(),
     };
     walk.scan.device = walk.root();
@@ -118,6 +111,8 @@ struct Walk<'r> {
     walked: BTreeSet<PathBuf>,
     /// By device, so that each is asked for once.
     file_systems: BTreeMap<u64, FileSystem>,
+    /// What the walk before has read.
+    known: Manifests,
     scan: Scan,
 }
 
@@ -201,20 +196,22 @@ impl Walk<'_> {
     fn folder(&mut self, relative: &Path, pending: &mut Vec<PathBuf>) -> io::Result<()> {
         let path = self.path(relative);
         let entries = self.list_folder(&path)?;
+        let names: Vec<String> = entries.iter().map(name_of).collect();
         let is_layout = is_layout(&path);
         if is_layout {
             let listing = self.layout_files(relative)?;
             self.see_folder(relative, listing);
         }
-        let unpacked = Unpacked::at(&path).filter(|_| !is_layout);
+        let unpacked = (!is_layout && may_be_unpacked(&names))
+            .then(|| self.unpacked(relative, &names))
+            .flatten();
         if unpacked.is_some() {
             let mut listing = Vec::new();
             self.all_files(relative, Path::new(""), 0, &mut listing);
             self.see_folder(relative, listing);
         }
-        let ignored = Ignored::among(&entries);
-        for entry in entries {
-            let name = entry.file_name().to_string_lossy().into_owned();
+        let ignored = Ignored::among(&names);
+        for (entry, name) in entries.iter().zip(names) {
             // Stores keep one repository in a folder of another, and people put archives beside whatever lies there.
             let is_part = is_layout
                 && (LAYOUT_FOLDERS.contains(&name.as_str())
@@ -226,7 +223,7 @@ impl Walk<'_> {
                 continue;
             }
             let inner = relative.join(entry.file_name());
-            match self.entry(&entry, inner.clone(), pending) {
+            match self.entry(entry, inner.clone(), pending) {
                 Ok(()) => {}
                 Err(Fault::Unreadable(error)) => {
                     // It may be a layout all the same.
@@ -239,6 +236,22 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What the `manifest.json` in the folder `relative`, in which these are the `names`, tells of an archive that was unpacked
+    /// there; `None` if it tells of none. It is read if it is not known as it is.
+    fn unpacked(&mut self, relative: &Path, names: &[String]) -> Option<Arc<Manifest>> {
+        let name = Path::new("manifest.json");
+        let path = self.path(relative).join(name);
+        let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
+        let identity = self.identity(&path, &metadata);
+        let known = self.known.known(relative, &identity, names);
+        let read = || Manifest::read(&path, identity, names).map(Arc::new);
+        let manifest = known.map_or_else(read, Ok);
+        let manifest = manifest.map_err(|error| self.torn(relative, name, error));
+        let manifest = manifest.ok()?;
+        self.scan.manifests.keep(relative, &manifest);
+        manifest.is_of_archive(names).then_some(manifest)
     }
 
     fn see_folder(&mut self, relative: &Path, mut listing: Vec<(Box<Path>, Identity)>) {
@@ -428,53 +441,14 @@ impl Walk<'_> {
     }
 }
 
+fn name_of(entry: &fs::DirEntry) -> String {
+    entry.file_name().to_string_lossy().into_owned()
+}
+
 /// Whether a folder is an OCI image layout.
 fn is_layout(folder: &Path) -> bool {
     folder.join("index.json").is_file()
         && (folder.join("blobs").is_dir() || folder.join("oci-layout").is_file())
-}
-
-/// A folder that is an unpacked Docker archive, or what skopeo calls a `dir:`: it has a `manifest.json`, as many other
-/// folders do, but one that is a list, or has a `version` beside it; and something that is called by a digest.
-struct Unpacked {
-    /// The text of `manifest.json`, which names the members.
-    manifest: String,
-}
-
-impl Unpacked {
-    fn at(folder: &Path) -> Option<Self> {
-        let manifest = folder.join("manifest.json");
-        let is_content = |entry: io::Result<fs::DirEntry>| {
-            entry.is_ok_and(|entry| is_digest(&entry.file_name().to_string_lossy()))
-        };
-        let has_content = || fs::read_dir(folder).is_ok_and(|mut entries| entries.any(is_content));
-        if !manifest.is_file() || !has_content() {
-            return None;
-        }
-        let mut bytes = Vec::new();
-        let file = fs::File::open(&manifest).ok()?;
-        file.take(MAX_MANIFEST).read_to_end(&mut bytes).ok()?;
-        let is_list = bytes.trim_ascii_start().first() == Some(&b'[');
-        let is_one = is_list || folder.join("version").is_file();
-        is_one.then(|| Self {
-            manifest: String::from_utf8_lossy(&bytes).into_owned(),
-        })
-    }
-
-    /// Whether the file or folder `name` belongs to it: people put archives beside whatever lies there.
-    fn has(&self, name: &str) -> bool {
-        is_digest(name)
-            || UNPACKED.contains(&name)
-            || self.manifest.contains(&format!("\"{name}\""))
-            || self.manifest.contains(&format!("\"{name}/"))
-    }
-}
-
-/// Whether a file's name is 64 or 128 hexadecimal digits, perhaps with an algorithm before and extensions behind.
-fn is_digest(name: &str) -> bool {
-    let stem = name.split('.').next().unwrap_or(name);
-    let hex = stem.rsplit([':', '-']).next().unwrap_or(stem);
-    matches!(hex.len(), 64 | 128) && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn is_out_of_descriptors(error: &io::Error) -> bool {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::scan::{self, Scan};
+use super::scan::{self, Manifests, Scan};
 use super::watch::Watch;
 use crate::content::Root;
 
@@ -37,9 +37,18 @@ impl Pulse {
     }
 }
 
-/// The walks that have not ended, in the order of their roots.
+/// The walks over each of the roots, in their order.
 #[derive(Default)]
-pub(super) struct Walks(Vec<Option<Walk>>);
+pub(super) struct Walks(Vec<Walker>);
+
+/// Walks over one root.
+#[derive(Default)]
+struct Walker {
+    /// The walk that has not ended.
+    walk: Option<Walk>,
+    /// What the last one has read.
+    manifests: Manifests,
+}
 
 /// A walk on a thread of its own.
 struct Walk {
@@ -76,19 +85,17 @@ impl Walks {
         must_end: bool,
     ) -> Walked {
         let now = Instant::now();
-        self.0.resize_with(roots.len(), || None);
-        for (walk, root) in self.0.iter_mut().zip(roots) {
-            if walk.is_none() {
-                *walk = Walk::begin(Arc::clone(root), watch.cloned()).ok();
-            }
+        self.0.resize_with(roots.len(), Walker::default);
+        for (walker, root) in self.0.iter_mut().zip(roots) {
+            walker.begin(root, watch);
         }
         let mut walked = Walked {
             scans: Vec::with_capacity(roots.len()),
             age: Duration::ZERO,
             took: Duration::ZERO,
         };
-        for walk in &mut self.0 {
-            walked.scans.push(match seen(walk, must_end) {
+        for walker in &mut self.0 {
+            walked.scans.push(match walker.end(must_end) {
                 Ok(seen) => {
                     let (age, took) = (
                         now.saturating_duration_since(seen.began),
@@ -105,28 +112,47 @@ impl Walks {
     }
 }
 
-/// Ends `walk`, if it gets answers or `must_end`; else it stays under way.
-fn seen(walk: &mut Option<Walk>, must_end: bool) -> io::Result<Seen> {
-    let Some(begun) = walk.take() else {
-        return Err(io::Error::other("no thread can be started"));
-    };
-    begun.end(must_end).map_err(|error| match error {
-        RecvTimeoutError::Timeout => {
-            *walk = Some(begun);
-            io::Error::new(io::ErrorKind::TimedOut, "it does not answer")
+impl Walker {
+    /// Begins a walk, unless one is under way.
+    fn begin(&mut self, root: &Arc<Root>, watch: Option<&Arc<Watch>>) {
+        if self.walk.is_none() {
+            let known = std::mem::take(&mut self.manifests);
+            self.walk = Walk::begin(Arc::clone(root), watch.cloned(), known).ok();
         }
-        RecvTimeoutError::Disconnected => io::Error::other("it cannot be walked over"),
-    })
+    }
+
+    /// Ends the walk, if it gets answers or `must_end`; else it stays under way.
+    fn end(&mut self, must_end: bool) -> io::Result<Seen> {
+        let Some(walk) = self.walk.take() else {
+            return Err(io::Error::other("no thread can be started"));
+        };
+        match walk.end(must_end) {
+            Ok(mut seen) => {
+                self.manifests = std::mem::take(&mut seen.scan.manifests);
+                Ok(seen)
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                self.walk = Some(walk);
+                Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "it does not answer",
+                ))
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(io::Error::other("it cannot be walked over"))
+            }
+        }
+    }
 }
 
 impl Walk {
-    fn begin(root: Arc<Root>, watch: Option<Arc<Watch>>) -> io::Result<Self> {
+    fn begin(root: Arc<Root>, watch: Option<Arc<Watch>>, known: Manifests) -> io::Result<Self> {
         let (pulse, (tell, seen)) = (Pulse::new(), mpsc::channel());
         let walking = pulse.clone();
         let thread = thread::Builder::new().name("walk".to_owned());
         thread.spawn(move || {
             let began = Instant::now();
-            let scan = scan::scan(&root, watch.as_deref(), &walking);
+            let scan = scan::scan(&root, watch.as_deref(), &walking, known);
             let ended = Instant::now();
             // Nobody may want to know any more.
             let _ = tell.send(Seen { scan, began, ended });
@@ -151,12 +177,14 @@ impl Walk {
 mod tests {
     use super::*;
 
-    /// A walk whose disk gave its last answer so many seconds ago, and what tells what it has seen.
-    fn walk(silence: u64) -> (mpsc::Sender<Seen>, Walk) {
+    /// One whose disk gave its last answer so many seconds ago, and what tells what it has seen.
+    fn walker(silence: u64) -> (mpsc::Sender<Seen>, Walker) {
         let (tell, seen) = mpsc::channel();
         let last = Instant::now().checked_sub(Duration::from_secs(silence));
         let pulse = Pulse(Arc::new(Mutex::new(last.expect("after the beginning"))));
-        (tell, Walk { pulse, seen })
+        let walk = Some(Walk { pulse, seen });
+        let manifests = Manifests::default();
+        (tell, Walker { walk, manifests })
     }
 
     fn nothing(began: Instant) -> Seen {
@@ -172,8 +200,8 @@ mod tests {
     fn a_walk_without_answers_is_taken_up_again() {
         let folder = tempfile::tempdir().unwrap();
         let roots = ["none", "silent", "."].map(|name| Root::new(folder.path().join(name)));
-        let (tell, silent) = walk(10);
-        let mut walks = Walks(vec![None, Some(silent), None]);
+        let (tell, silent) = walker(10);
+        let mut walks = Walks(vec![Walker::default(), silent, Walker::default()]);
         let began = Instant::now().checked_sub(Duration::from_secs(60));
         let began = began.expect("after the beginning");
         let error = |scan: &Scan| scan.lost.as_ref().map(io::Error::kind);
@@ -199,30 +227,30 @@ mod tests {
 
     #[test]
     fn a_walk_is_waited_for_as_long_as_it_gets_answers() {
-        let (tell, begun) = walk(9);
-        let pulse = begun.pulse.clone();
+        let (tell, mut begun) = walker(9);
+        let pulse = begun.walk.as_ref().unwrap().pulse.clone();
         thread::scope(|scope| {
             let walking = scope.spawn(move || {
                 pulse.beat();
                 thread::sleep(Duration::from_millis(1100));
                 tell.send(nothing(Instant::now())).unwrap();
             });
-            assert!(seen(&mut Some(begun), false).is_ok());
+            assert!(begun.end(false).is_ok());
             walking.join().unwrap();
         });
-        let (tell, silent) = walk(3600);
+        let (tell, mut silent) = walker(3600);
         tell.send(nothing(Instant::now())).unwrap();
-        assert!(seen(&mut Some(silent), true).is_ok());
+        assert!(silent.end(true).is_ok());
     }
 
     /// Should this program fail on a root, that is the trouble of this root alone, and the next walk may go better.
     #[test]
     fn a_walk_that_fails_is_not_waited_for() {
         for must_end in [false, true] {
-            let mut failed = Some(walk(0).1);
-            let error = seen(&mut failed, must_end).err().unwrap();
+            let mut failed = walker(0).1;
+            let error = failed.end(must_end).err().unwrap();
             assert_eq!(error.kind(), io::ErrorKind::Other);
-            assert!(failed.is_none());
+            assert!(failed.walk.is_none());
         }
     }
 }

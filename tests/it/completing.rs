@@ -34,7 +34,7 @@ fn sparse() -> Vec<u8> {
 }
 
 /// The image as a `dir:` of skopeo.
-fn dir(image: &Image) -> Tree {
+pub(crate) fn dir(image: &Image) -> Tree {
     let start = Tree::default()
         .file("version", "Directory Transport Version: 1.1\n")
         .file("manifest.json", image.manifest().bytes);

@@ -1,7 +1,6 @@
 //! What a folder holds beside what is meant to be served: what is not whole yet, and what systems keep for themselves.
 
 use std::collections::HashSet;
-use std::fs::DirEntry;
 
 use crate::archive::names::is_archive_name;
 
@@ -52,16 +51,15 @@ pub(super) struct Ignored {
 }
 
 impl Ignored {
-    /// What is not to be looked at among all `entries` of a folder.
-    pub(super) fn among(entries: &[DirEntry]) -> Self {
-        let names = entries.iter().map(|entry| entry.file_name().into_string());
-        let noted = |note: String| {
+    /// What is not to be looked at among all `names` in a folder.
+    pub(super) fn among(names: &[String]) -> Self {
+        let noted = |note: &String| {
             let mut endings = NOTES.iter();
             let name = endings.find_map(|ending| note.strip_suffix(ending))?;
-            Some([name.to_owned(), note])
+            Some([name.to_owned(), note.clone()])
         };
         Self {
-            fetched: names.flatten().filter_map(noted).flatten().collect(),
+            fetched: names.iter().filter_map(noted).flatten().collect(),
         }
     }
 

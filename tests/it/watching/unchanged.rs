@@ -6,7 +6,10 @@ use std::os::fd::OwnedFd;
 use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init};
 
 use super::*;
+use crate::completing::dir;
+use crate::fixture::{DockerArchive, Naming};
 use crate::packages::many;
+use crate::remembering::age;
 
 const FILES: usize = 10_000;
 const ARCHIVES: usize = 2000;
@@ -78,7 +81,13 @@ fn no_file_is_opened_again() {
         fs::write(folder.join(format!("{number}.txt")), "no archive").expect("a file");
     }
     packages.put_folder("layout", &layout("layout", "1").tree());
+    let image = Image::new("unpacked");
+    let docker = DockerArchive::new(Naming::Skopeo).image(&image, Some(&["acme/unpacked:1"]));
+    packages.put_folder("unpacked", &docker.tree());
+    packages.put_folder("dir", &dir(&image));
     packages.put("broken.tar", "no archive");
+    // What was written just before is not believed to stay.
+    age(&packages.path().join("dir/manifest.json"));
     let path = packages.path().to_str().expect("ASCII");
     let server = Server::start(["--refresh", "0", path]);
 
