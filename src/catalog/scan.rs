@@ -1,5 +1,7 @@
 //! The walk over a root: which files and folders may hold images. No archive is opened.
 
+mod ignored;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read as _};
@@ -7,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::ignored::Ignored;
 use super::walks::Pulse;
 use super::watch::Watch;
 use crate::archive::names::is_archive_name;
@@ -36,42 +39,6 @@ const UNPACKED: [&str; 7] = [
     "oci-layout",
     "config.json",
     "blobs",
-];
-
-/// Folders that storage systems and operating systems keep for themselves.
-const SYSTEM_FOLDERS: [&str; 8] = [
-    "@eaDir",
-    "@tmp",
-    "#recycle",
-    "#snapshot",
-    "@Recycle",
-    "$RECYCLE.BIN",
-    "lost+found",
-    "System Volume Information",
-];
-
-/// Endings, in small letters, of files that are still being written: by browsers and other programs that fetch, by tools that
-/// copy, and by editors.
-const UNFINISHED: [&str; 19] = [
-    ".part",
-    ".partial",
-    ".tmp",
-    ".temp",
-    ".crdownload",
-    ".download",
-    ".opdownload",
-    ".fdmdownload",
-    ".filepart",
-    ".aria2",
-    ".dtapart",
-    ".xltd",
-    ".!ut",
-    ".!qb",
-    ".!sync",
-    ".bc!",
-    "_.gstmp",
-    ".part.minio",
-    "~",
 ];
 
 /// What the walk over one root has seen.
@@ -252,6 +219,7 @@ impl Walk<'_> {
             self.all_files(relative, Path::new(""), 0, &mut listing);
             self.see_folder(relative, listing);
         }
+        let ignored = Ignored::among(&entries);
         for entry in entries {
             let name = entry.file_name().to_string_lossy().into_owned();
             // Stores keep one repository in a folder of another, and people put archives beside whatever lies there.
@@ -261,7 +229,7 @@ impl Walk<'_> {
                 || unpacked
                     .as_ref()
                     .is_some_and(|unpacked| unpacked.has(&name));
-            if is_ignored(&name) || is_part {
+            if ignored.has(&name) || is_part {
                 continue;
             }
             let inner = relative.join(entry.file_name());
@@ -465,15 +433,6 @@ impl Walk<'_> {
             self.scan.problems.push(Problem::new(path, fault));
         }
     }
-}
-
-fn is_ignored(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    name.starts_with('.')
-        || name.starts_with("~$")
-        || name.starts_with('#') && name.ends_with('#')
-        || SYSTEM_FOLDERS.contains(&name)
-        || UNFINISHED.iter().any(|ending| lower.ends_with(ending))
 }
 
 /// Whether a folder is an OCI image layout.

@@ -20,9 +20,9 @@ use super::reading::in_parallel;
 use crate::cache::Cache;
 use crate::content::{Copy, Extent, File, OpenError, Opened, Part, Ticket, Verdict};
 
-/// At most so many threads hash. Of one disk's blobs as many are hashed at once as there are cores, so that a disk that
-/// does not answer holds up nobody but those who want something of it.
-const MAX_THREADS: usize = 32;
+/// Of one disk's blobs as many are hashed at once as there are cores, and at most of so many disks: a few that do not answer
+/// hold up nobody but those who want something of them.
+const DISKS: usize = 8;
 /// Blobs up to this length go first: whoever wants one of these is held back with all of it.
 const SHORT: u64 = 64 << 10;
 
@@ -156,7 +156,7 @@ impl Verifier {
         state.tickets.insert(place, Arc::clone(&ticket));
         let is_startable = state.is_startable(&job, self.0.at_once);
         state.queue.push(job);
-        if is_startable && state.threads < MAX_THREADS {
+        if is_startable && state.threads < DISKS * self.0.at_once {
             state.threads += 1;
             drop(state);
             self.start();
