@@ -154,6 +154,9 @@ pub enum Fault {
     /// A root that was there before, or what it held.
     #[error("{}", lost(.0.as_ref(), *.1))]
     Lost(Option<io::Error>, usize),
+    /// A root in which something new takes long to be read.
+    #[error("what is new in it takes long to be read, and is served after that")]
+    Slow,
     /// A link whose target lies outside the packages folder.
     #[error("it is a link that leaves the folder, to {}", .0.display())]
     LeavesRoot(PathBuf),
@@ -425,7 +428,8 @@ impl Fault {
     pub fn severity(&self) -> Severity {
         match self {
             Self::Ignored | Self::LeftOutTag(_) | Self::BuildCache => Severity::Note,
-            Self::Loop
+            Self::Slow
+            | Self::Loop
             | Self::Manifest(ManifestError::Unsupported(_))
             | Self::EmptyFile
             | Self::NotAnArchive
@@ -475,6 +479,7 @@ impl Fault {
             Self::Lost(..) => {
                 "mount or restore it; what it held is listed still, and is served when it is back"
             }
+            Self::Slow => "wait, or check the disk, or the connection to it",
             Self::UnreadableBlob { .. } => "check the disk, or copy the archive again",
             Self::LeavesRoot(_) => {
                 "name its target with another `--packages`, or put the file here"

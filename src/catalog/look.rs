@@ -241,6 +241,14 @@ impl<'k> Eye<'_, 'k> {
 }
 
 impl Step {
+    /// The number of its root.
+    pub(super) fn root(&self) -> usize {
+        match self {
+            Self::Keep(archive) => archive.place().0,
+            Self::Read { root, .. } => *root,
+        }
+    }
+
     fn path(&self) -> &Path {
         match self {
             Self::Keep(archive) => archive.place().1,

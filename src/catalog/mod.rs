@@ -15,6 +15,7 @@ mod coalesce;
 mod look;
 mod names;
 mod reading;
+mod readings;
 mod recall;
 mod repository;
 mod scan;
@@ -32,9 +33,11 @@ use arc_swap::ArcSwapOption;
 
 use self::look::Look;
 use self::reading::{learn_all, read_all, unhashed};
+use self::readings::Readings;
+use self::scan::Scan;
 use self::settle::{Moment, Settling};
 use self::walks::Walks;
-use crate::archive::Learned;
+use crate::archive::{Fault, Learned};
 use crate::cache::{Cache, Hints};
 use crate::content::{Root, Verdict};
 
@@ -114,6 +117,7 @@ struct State {
     stock: Stock,
     settling: Settling,
     walks: Walks,
+    readings: Readings,
     /// What each root lay on when something was last seen in it.
     devices: Vec<Option<u64>>,
 }
@@ -185,36 +189,65 @@ impl Catalog {
         let now = now.max(Instant::now());
         state.began = Some(now);
         let is_first = self.snapshot().is_none();
-        // Half a shelf would be a wrong answer, so of the first walks all have to end.
-        let walked = state.walks.over(&self.roots, self.watch.as_ref(), is_first);
-        let moment = Moment {
-            now: now.checked_sub(walked.age).unwrap_or(now),
-            until: now + walked.took,
-        };
-        let look = Look::at(&self.roots, walked.scans, &mut state, is_first, moment);
-        let mut refreshed = Refreshed {
+        let (look, took) = self.look(&mut state, is_first, now);
+        state.refreshed = Refreshed {
             again: look.again,
             is_watched: look.is_watched,
-            took: walked.took,
+            took,
         };
-        state.refreshed = refreshed;
         if look.is_held {
-            return refreshed;
+            return state.refreshed;
         }
-        let (archives, is_changing) = read_all(&look.steps, self.hints().as_ref());
-        if is_changing {
-            refreshed.again = Some(look::PAUSE);
-            state.refreshed = refreshed;
-        }
-        let stock = Stock {
-            archives,
-            problems: look.problems,
-            lost: look.lost,
-        };
+        let stock = self.read(&mut state, is_first, look);
+        let refreshed = state.refreshed;
         if is_first || !stock.is_same(&state.stock) {
             self.publish(state, stock);
         }
         refreshed
+    }
+
+    /// Looks at all roots `now`, and tells how long that took.
+    fn look(&self, state: &mut State, is_first: bool, now: Instant) -> (Look, Duration) {
+        // Half a shelf would be a wrong answer, so of the first walks all have to end.
+        let walks = &mut state.walks;
+        let mut walked = walks.over(&self.roots, self.watch.as_ref(), is_first);
+        state.readings.take_late();
+        for root in state.readings.unfinished() {
+            let scan = &mut walked.scans[root];
+            if scan.lost.is_none() {
+                *scan = Scan::of_nothing();
+            }
+        }
+        let moment = Moment {
+            now: now.checked_sub(walked.age).unwrap_or(now),
+            until: now + walked.took,
+        };
+        let look = Look::at(&self.roots, walked.scans, state, is_first, moment);
+        (look, walked.took)
+    }
+
+    /// Reads what is new, as `look` says. At the first look all of it is waited for.
+    fn read(&self, state: &mut State, is_first: bool, mut look: Look) -> Stock {
+        let (archives, is_changing) = if is_first {
+            read_all(&look.steps, &[], self.hints().as_ref())
+        } else {
+            let (readings, before) = (&mut state.readings, &state.stock.archives);
+            readings.read(look.steps, before, self.cache.as_ref())
+        };
+        if is_changing {
+            state.refreshed.again = Some(look::PAUSE);
+        }
+        for root in state.readings.unfinished() {
+            let path = self.roots[root].path();
+            look.problems.push(Problem::new(path, &Fault::Slow));
+            // Nothing tells when it is read.
+            state.refreshed.is_watched = false;
+        }
+        Stock {
+            archives,
+            problems: look.problems,
+            lost: look.lost,
+        }
     }
 
     /// Hashes the layers whose digest nothing else tells, and publishes their images; false if nothing was learned.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use super::look::Step;
+use super::readings::Archives;
 use super::{Archive, recall};
 use crate::archive::{Candidate, Unhashed};
 use crate::cache::{Cache, Hints};
@@ -59,12 +60,17 @@ fn learn(layer: &Unhashed, cache: Option<&Cache>) -> Option<Digest> {
     Some(digest)
 }
 
-/// The archives that come of `steps`, in their order, and whether one of them was written to while it was read. An archive
-/// whose reader fails is left out.
-pub(super) fn read_all(steps: &[Step], hints: Option<&Hints<'_>>) -> (Vec<Arc<Archive>>, bool) {
+/// The archives that come of `steps`, in their order, and whether one of them was written to while it was read. What is among
+/// those that are `ready`, which lie in the same root and are sorted by path, is not read again. An archive whose reader fails is
+/// left out.
+pub(super) fn read_all(
+    steps: &[Step],
+    ready: &[Arc<Archive>],
+    hints: Option<&Hints<'_>>,
+) -> Archives {
     let is_read = |step: &&Step| matches!(step, Step::Read { .. });
     let changed: Vec<&Step> = steps.iter().filter(is_read).collect();
-    let read = in_parallel(&changed, |step| step.result(hints));
+    let read = in_parallel(&changed, |step| step.result(ready, hints));
     let is_changing = read.iter().flatten().any(|archive| archive.is_changing);
     let mut read = read.into_iter();
     let archive = |step: &Step| match step {
@@ -83,16 +89,25 @@ pub(super) fn read_all(steps: &[Step], hints: Option<&Hints<'_>>) -> (Vec<Arc<Ar
 }
 
 impl Step {
-    fn result(&self, hints: Option<&Hints<'_>>) -> Arc<Archive> {
+    fn result(&self, ready: &[Arc<Archive>], hints: Option<&Hints<'_>>) -> Arc<Archive> {
         match self {
             Self::Keep(archive) => Arc::clone(archive),
             Self::Read {
                 root,
                 candidate,
                 before,
-            } => read_after(before.as_ref(), *root, candidate, hints),
+            } => find(ready, candidate)
+                .unwrap_or_else(|| read_after(before.as_ref(), *root, candidate, hints)),
         }
     }
+}
+
+/// What was read of `candidate`, if it is among `archives` of its root, and would not be another one now.
+fn find(archives: &[Arc<Archive>], candidate: &Candidate) -> Option<Arc<Archive>> {
+    let path = candidate.location.relative();
+    let at = archives.binary_search_by(|archive| archive.place().1.cmp(path));
+    let found = &archives[at.ok()?];
+    (found.is_of(candidate) && !found.is_unsettled).then(|| Arc::clone(found))
 }
 
 /// Reads `candidate`, after `before` was read in its place.

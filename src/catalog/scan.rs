@@ -60,8 +60,15 @@ impl Scan {
     /// A root that could not be looked at.
     pub fn lost(error: io::Error) -> Self {
         Self {
-            unseen: vec![PathBuf::new()],
             lost: Some(error),
+            ..Self::of_nothing()
+        }
+    }
+
+    /// A root that was not looked at.
+    pub fn of_nothing() -> Self {
+        Self {
+            unseen: vec![PathBuf::new()],
             is_blind: true,
             ..Self::default()
         }

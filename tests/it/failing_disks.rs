@@ -357,6 +357,38 @@ fn changes_elsewhere_are_seen_while_a_disk_does_not_answer() {
     assert_eq!(log.matches(&complaint).count(), 1, "{log}");
 }
 
+/// The same where only a new archive on it cannot be read.
+#[test]
+fn changes_elsewhere_are_seen_while_a_new_archive_cannot_be_read() {
+    let Some(scene) = Scene::new(200_000) else {
+        return;
+    };
+    let (late, other) = (Image::new("late"), Image::new("changed"));
+    scene.disk.fail("late.tar", Fault::Silent);
+    let archive = Layout::new().named(&late, "acme/late:1").tar();
+    scene.shown.put("late.tar", archive);
+    eventually("it is read", || scene.disk.opened("late.tar") > 0);
+    scene
+        .elsewhere
+        .put("other.tar", Layout::new().named(&other, OTHER).tar());
+    let root = scene.disk.path().to_str().expect("ASCII");
+    let complaint = format!("warning: {root}: what is new in it takes long to be read");
+    scene.server.wait_for_stderr(&complaint);
+    let served = |name, image: &Image| {
+        let expected = Had::Whole(image.digest());
+        eventually("it is served", || {
+            pull(&scene.server, name, "1") == expected
+        });
+    };
+    served("acme/other", &other);
+    assert_eq!(scene.server.get("/readyz").status, 200);
+    assert_eq!(scene.pulled(), scene.whole());
+    scene.disk.recover();
+    served("acme/late", &late);
+    let log = scene.server.stderr();
+    assert_eq!(log.matches(&complaint).count(), 1, "{log}");
+}
+
 /// The same where each read takes a while.
 #[test]
 fn a_slow_disk_holds_up_nobody_else() {

@@ -40,6 +40,7 @@ fn files() -> Vec<Fault> {
         Fault::Lost(Some(io::Error::from_raw_os_error(BROKEN)), 3),
         Fault::Lost(None, 1),
         Fault::Lost(None, 3),
+        Fault::Slow,
         Fault::LeavesRoot(PathBuf::from("../elsewhere/app.tar")),
         Fault::DanglingLink,
         Fault::Loop,
