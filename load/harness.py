@@ -25,6 +25,8 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 SEED = 20130913
 #: Nothing here waits for longer than this for one answer.
 PATIENCE = 60.0
+#: A server that used no CPU for this long is done with what it did.
+QUIET = 0.15
 #: The whole run ends after this many seconds, whatever hangs.
 LIMIT = 30 * 60
 
@@ -118,6 +120,29 @@ def origin_command(binary: pathlib.Path, roots: list[pathlib.Path], port: int) -
     """How Package Origin is started: with nothing left of an earlier run."""
     packages = [part for root in roots for part in ("--packages", str(root))]
     return [str(binary), *packages, "--listen", f"127.0.0.1:{port}", "--no-cache"]
+
+
+def settle(server: Server) -> None:
+    """Waits until the server has used no CPU for a while."""
+    deadline, used = time.monotonic() + PATIENCE, -1.0
+    quiet_since = time.monotonic()
+    while time.monotonic() - quiet_since < QUIET:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{server.name} does not come to rest")
+        if (now := server.cpu()) != used:
+            used, quiet_since = now, time.monotonic()
+        time.sleep(0.002)
+
+
+def burst(server: Server) -> float:
+    """Waits for the next thing that the server does, and gives the seconds of CPU that it took."""
+    deadline, before = time.monotonic() + PATIENCE, server.cpu()
+    while server.cpu() == before:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{server.name} does not look at its files again")
+        time.sleep(0.002)
+    settle(server)
+    return server.cpu() - before
 
 
 # Clients
