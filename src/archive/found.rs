@@ -166,7 +166,10 @@ impl Found {
             None => self.sources.first().and_then(|source| source.find(digest)),
             Some(places) => {
                 let at = places.partition_point(|place| self.digest_of(*place) < *digest);
-                (self.digest_of(*places.get(at)?) == *digest).then_some(at)
+                let place = places.get(at);
+                place
+                    .is_some_and(|place| self.digest_of(*place) == *digest)
+                    .then_some(at)
             }
         };
         let position = held.or_else(|| {

@@ -39,7 +39,7 @@ impl Record {
         let line = str::from_utf8(line).ok()?;
         let line = line.strip_suffix('\n').unwrap_or(line);
         let (text, sum) = line.rsplit_once(' ')?;
-        if sum != checksum(text) {
+        if sum.len() != 8 || number(sum)? != checksum(text) {
             return None;
         }
         let mut words = text.split(' ');
@@ -59,22 +59,26 @@ impl fmt::Display for Record {
             Self::Verified(Key(key)) => format!("{VERIFIED} {key:032x}"),
             Self::Learned(Key(key), digest) => format!("{LEARNED} {key:032x} {digest}"),
         };
-        write!(f, "{text} {}", checksum(&text))
+        write!(f, "{text} {:08x}", checksum(&text))
     }
 }
 
 impl Key {
     fn parse(hex: &str) -> Option<Self> {
-        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        let is_whole = hex.len() == 32 && hex.bytes().all(is_digit);
-        let value = u128::from_str_radix(hex, 16).ok().filter(|_| is_whole);
-        value.map(Self)
+        number(hex).filter(|_| hex.len() == 32).map(Self)
     }
 }
 
-fn checksum(text: &str) -> String {
+/// What `hex` says, which is written as it is written here: without a sign, and in lower case.
+fn number(hex: &str) -> Option<u128> {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let value = u128::from_str_radix(hex, 16).ok();
+    value.filter(|_| hex.bytes().all(is_digit))
+}
+
+fn checksum(text: &str) -> u128 {
     let hash = Digest::of(Algorithm::Sha256, text.as_bytes());
-    format!("{:08x}", hash.prefix() >> 32)
+    u128::from(hash.prefix() >> 32)
 }
 
 /// Gives every record in what `reader` reads to `take`, in their order.

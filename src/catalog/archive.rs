@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::archive::{self, Candidate, Fault, Found, Learned, Problem, Problems};
+use crate::archive::{self, Candidate, Fault, Found, Learned, Problem, Problems, Stamp};
 use crate::content::Verdict;
 
 /// One file or folder and what was found in it. Immutable; survives publications.
@@ -92,6 +92,11 @@ impl Archive {
     /// The number of its root, and where it lies there. A file may lie in several roots: each is an archive of its own.
     pub(super) fn place(&self) -> (usize, &Path) {
         (self.root, self.candidate.location.relative())
+    }
+
+    /// Whether it is one file.
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self.candidate.stamp, Stamp::File(_))
     }
 
     /// The number of its file, as [`Stamp::inode`](crate::archive::Stamp::inode).

@@ -4,18 +4,18 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::scan::Scan;
-use super::settle::Settling;
+use super::settle::{Moment, Settling};
 use super::{Archive, State};
 use crate::archive::{Candidate, Fault, Problem, Stamp};
 use crate::content::{Location, Root};
 
 /// How long something has to stay the same before it is read.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
-/// The same where changes are not told: other machines' files may look the same for some seconds while they are written to.
-const DISTANT_PAUSE: Duration = Duration::from_secs(4);
+/// The same where a change may not show for some seconds: in files of other machines, or with times as coarse as those of FAT.
+const LONG_PAUSE: Duration = Duration::from_secs(4);
 
 /// What one look at the roots has come to.
 pub(super) struct Look {
@@ -49,13 +49,13 @@ pub(super) enum Step {
 }
 
 impl Look {
-    /// Compares `scans` of `roots`, made `now`, with what is known; of the first ones all is taken as it is.
+    /// Compares `scans` of `roots`, made in this `moment`, with what is known; of the first ones all is taken as it is.
     pub(super) fn at(
         roots: &[Arc<Root>],
         scans: Vec<Scan>,
         state: &mut State,
         is_first: bool,
-        now: Instant,
+        moment: Moment,
     ) -> Self {
         let is_partial = scans.iter().any(|scan| scan.is_partial);
         let mut look = Self {
@@ -76,7 +76,7 @@ impl Look {
                 settling: &mut state.settling,
                 device: &mut state.devices[number],
                 is_first,
-                now,
+                moment,
             };
             look.problems.append(&mut scan.problems);
             if let Some(fault) = eye.lost(&mut scan) {
@@ -90,13 +90,15 @@ impl Look {
                 look.steps.extend(eye.steps(scan));
             }
         }
-        look.is_held = state.settling.holds(now);
-        look.again = state.settling.rest(now);
+        look.is_held = state.settling.holds(moment.now);
+        look.again = state.settling.rest(moment.now);
         if is_partial {
-            // What could not be seen is not gone.
-            look.is_held |= !is_first;
+            // Half a shelf would be a wrong answer.
+            look.is_held = true;
             look.again = Some(PAUSE);
         }
+        // Nothing tells that a disk is back.
+        look.is_watched &= look.lost.is_empty();
         look
     }
 }
@@ -110,7 +112,7 @@ struct Eye<'l, 'k> {
     /// What the root lay on when something was last seen in it.
     device: &'l mut Option<u64>,
     is_first: bool,
-    now: Instant,
+    moment: Moment,
 }
 
 impl<'k> Eye<'_, 'k> {
@@ -143,7 +145,7 @@ impl<'k> Eye<'_, 'k> {
             location: Location::new(Arc::clone(self.root), Path::new("")),
             stamp: Stamp::Folder(Vec::new()),
         };
-        !self.is_settled(&nothing, scan.is_distant)
+        !self.is_settled(&nothing, scan.is_slow)
     }
 
     fn steps(&mut self, mut scan: Scan) -> Vec<Step> {
@@ -162,14 +164,29 @@ impl<'k> Eye<'_, 'k> {
             let may_be_same = scan.may_miss(candidate.location.relative());
             match before.filter(|_| may_be_same) {
                 Some(before) => steps.push(Step::Keep(Arc::clone(before))),
-                None => steps.extend(self.step(candidate, before, scan.is_distant)),
+                None => steps.extend(self.step(candidate, before, scan.is_slow)),
             }
         }
-        // What could not be seen is not gone.
-        let unseen = before.into_iter().filter(|(path, _)| scan.may_miss(path));
-        steps.extend(unseen.map(|(_, archive)| Step::Keep(Arc::clone(archive))));
+        for (path, archive) in before {
+            // What could not be seen is not gone, and what was replaced while its folder was listed has only just come.
+            if scan.may_miss(path) || self.is_there_after_all(archive, scan.is_slow) {
+                steps.push(Step::Keep(Arc::clone(archive)));
+            }
+        }
         steps.sort_by(|a, b| a.path().cmp(b.path()));
         steps
+    }
+
+    /// Whether the file of an archive that a scan did not come across is there, at this look.
+    fn is_there_after_all(&mut self, archive: &Archive, is_slow: bool) -> bool {
+        if !archive.is_file() {
+            return false;
+        }
+        let nothing = Candidate {
+            location: Location::new(Arc::clone(self.root), archive.place().1),
+            stamp: Stamp::Folder(Vec::new()),
+        };
+        archive.path().is_file() && !self.is_settled(&nothing, is_slow)
     }
 
     /// What becomes of `candidate`, where `before` was; `None` if nothing does yet.
@@ -177,7 +194,7 @@ impl<'k> Eye<'_, 'k> {
         &mut self,
         candidate: Candidate,
         before: Option<&Arc<Archive>>,
-        is_distant: bool,
+        is_slow: bool,
     ) -> Option<Step> {
         let root = self.number;
         let read = |candidate, before: Option<&Arc<Archive>>| Step::Read {
@@ -197,16 +214,16 @@ impl<'k> Eye<'_, 'k> {
         if let Some(known) = here.or_else(|| self.known.find(&candidate)) {
             return Some(read(candidate, Some(known)));
         }
-        if self.is_first || self.is_settled(&candidate, is_distant) {
+        if self.is_first || self.is_settled(&candidate, is_slow) {
             return Some(read(candidate, before));
         }
         before.cloned().map(Step::Keep)
     }
 
-    fn is_settled(&mut self, candidate: &Candidate, is_distant: bool) -> bool {
-        let pause = if is_distant { DISTANT_PAUSE } else { PAUSE };
+    fn is_settled(&mut self, candidate: &Candidate, is_slow: bool) -> bool {
+        let pause = if is_slow { LONG_PAUSE } else { PAUSE };
         self.settling
-            .is_settled(self.number, candidate, self.now, pause)
+            .is_settled(self.number, candidate, self.moment, pause)
     }
 }
 

@@ -31,7 +31,7 @@ use arc_swap::ArcSwapOption;
 
 use self::look::Look;
 use self::reading::{learn_all, read_all, unhashed};
-use self::settle::Settling;
+use self::settle::{Moment, Settling};
 use crate::archive::Learned;
 use crate::cache::{Cache, Hints};
 use crate::content::{Root, Verdict};
@@ -82,6 +82,8 @@ pub struct Refreshed {
     pub again: Option<Duration>,
     /// The watch tells of every change from now on.
     pub is_watched: bool,
+    /// How long the scan took.
+    pub took: Duration,
 }
 
 /// Called with each event, on the thread that refreshes.
@@ -177,14 +179,24 @@ impl Catalog {
         if state.began.is_some_and(|began| began > now) {
             return state.refreshed;
         }
-        let now = now.max(Instant::now());
+        let began = Instant::now();
+        let now = now.max(began);
         state.began = Some(now);
         let scans = scan::scan(&self.roots, self.watch.as_deref());
         let is_first = self.snapshot().is_none();
-        let look = Look::at(&self.roots, scans, &mut state, is_first, now);
+        let took = began.elapsed();
+        let until = now + took;
+        let look = Look::at(
+            &self.roots,
+            scans,
+            &mut state,
+            is_first,
+            Moment { now, until },
+        );
         let mut refreshed = Refreshed {
             again: look.again,
             is_watched: look.is_watched,
+            took,
         };
         state.refreshed = refreshed;
         if look.is_held {

@@ -1,4 +1,4 @@
-//! The walk over the roots: which files and folders may hold images. Nothing is opened.
+//! The walk over the roots: which files and folders may hold images. No archive is opened.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -68,14 +68,16 @@ pub struct Scan {
     pub problems: Vec<Problem>,
     /// Folders and files, as paths beneath the root, that could not be looked at: they may be as they were.
     pub unseen: Vec<PathBuf>,
+    /// Folders that are archives, and have parts which could not be looked at.
+    pub torn: BTreeSet<PathBuf>,
     /// What the root lies on; `None` if that could not be told.
     pub device: Option<u64>,
     /// Why the root itself could not be looked at, if that is so.
     pub lost: Option<io::Error>,
     /// Something was not looked at for want of descriptors.
     pub is_partial: bool,
-    /// The root has a folder whose files may be written to on another machine.
-    pub is_distant: bool,
+    /// Of some files it takes long until a change shows: they are on another machine, or their times are coarse.
+    pub is_slow: bool,
     /// Not all of it is watched.
     pub is_blind: bool,
 }
@@ -83,13 +85,13 @@ pub struct Scan {
 impl Scan {
     /// Whether there is nothing, and nothing that could not be looked at.
     pub fn is_empty(&self) -> bool {
-        self.candidates.is_empty() && self.unseen.is_empty()
+        self.candidates.is_empty() && self.unseen.is_empty() && self.torn.is_empty()
     }
 
     /// Whether what lies at `relative` may be as it was, because it, a folder around it, or a part of it could not be looked at.
     pub fn may_miss(&self, relative: &Path) -> bool {
         let mut unseen = self.unseen.iter();
-        unseen.any(|unseen| relative.starts_with(unseen) || unseen.starts_with(relative))
+        self.torn.contains(relative) || unseen.any(|unseen| relative.starts_with(unseen))
     }
 }
 
@@ -116,12 +118,7 @@ struct Walk<'r> {
     walked: BTreeSet<PathBuf>,
     /// By device, so that each is asked for once.
     file_systems: BTreeMap<u64, FileSystem>,
-    problems: Vec<Problem>,
-    unseen: Vec<PathBuf>,
-    lost: Option<io::Error>,
-    is_partial: bool,
-    is_distant: bool,
-    is_blind: bool,
+    scan: Scan,
 }
 
 impl<'r> Walk<'r> {
@@ -132,40 +129,28 @@ impl<'r> Walk<'r> {
             seen: BTreeMap::new(),
             walked: BTreeSet::new(),
             file_systems: BTreeMap::new(),
-            problems: Vec::new(),
-            unseen: Vec::new(),
-            lost: None,
-            is_partial: false,
-            is_distant: false,
-            is_blind: false,
+            scan: Scan::default(),
         };
-        let device = walk.root();
+        walk.scan.device = walk.root();
         let candidate = |(relative, stamp): (PathBuf, Stamp)| Candidate {
             location: Location::new(Arc::clone(root), relative),
             stamp,
         };
-        Scan {
-            candidates: walk.seen.into_iter().map(candidate).collect(),
-            problems: walk.problems,
-            unseen: walk.unseen,
-            lost: walk.lost,
-            device,
-            is_partial: walk.is_partial,
-            is_distant: walk.is_distant,
-            is_blind: walk.is_blind,
-        }
+        walk.scan.candidates = walk.seen.into_iter().map(candidate).collect();
+        walk.scan
     }
 
     /// Walks the root, and gives what it lies on.
     fn root(&mut self) -> Option<u64> {
-        if let Some(watch) = self.watch {
-            self.is_blind |= !watch.name(self.root.path());
-        }
+        let is_watched = self.watch.is_some_and(|watch| watch.name(self.root.path()));
+        self.scan.is_blind |= !is_watched;
         match fs::metadata(self.root.path()) {
             Ok(metadata) => {
                 if metadata.is_dir() {
                     self.folders();
                 } else {
+                    let file_system = self.file_system(metadata.dev(), self.root.path());
+                    self.scan.is_blind |= !file_system.tells_changes();
                     self.file(PathBuf::new(), &metadata);
                 }
                 Some(metadata.dev())
@@ -190,29 +175,39 @@ impl<'r> Walk<'r> {
 
     /// Notes that what lies at `relative` could not be looked at. What went away meanwhile is not there, but for the root.
     fn unseen(&mut self, relative: &Path, error: io::Error) {
-        self.is_partial |= is_out_of_descriptors(&error);
+        self.scan.is_partial |= is_out_of_descriptors(&error);
         if relative.as_os_str().is_empty() {
-            self.unseen.push(relative.to_owned());
-            self.lost = Some(error);
+            self.scan.unseen.push(relative.to_owned());
+            self.scan.lost = Some(error);
         } else if error.kind() != io::ErrorKind::NotFound {
-            self.unseen.push(relative.to_owned());
+            self.scan.unseen.push(relative.to_owned());
             self.problem(&self.path(relative), &Fault::Unreadable(error));
+        }
+    }
+
+    /// Notes that the part `name` of the archive in the folder `relative` could not be looked at.
+    fn torn(&mut self, relative: &Path, name: &Path, error: io::Error) {
+        self.scan.is_partial |= is_out_of_descriptors(&error);
+        if error.kind() != io::ErrorKind::NotFound {
+            self.scan.torn.insert(relative.to_owned());
+            self.problem(&self.path(relative).join(name), &Fault::Unreadable(error));
         }
     }
 
     /// Lists the folder at `path`. It is watched before, so that no change goes unnoticed.
     fn list_folder(&mut self, path: &Path) -> io::Result<Vec<fs::DirEntry>> {
         let file_system = self.file_system(fs::metadata(path)?.dev(), path);
-        self.is_distant |= !file_system.tells_changes();
         let is_watched = |watch: &Watch| file_system.tells_changes() && watch.folder(path);
-        self.is_blind |= !self.watch.is_some_and(is_watched);
+        self.scan.is_blind |= !self.watch.is_some_and(is_watched);
         fs::read_dir(path)?.collect()
     }
 
     /// What the files of `device` lie on, of which `path` is one.
     fn file_system(&mut self, device: u64, path: &Path) -> FileSystem {
         let known = self.file_systems.entry(device);
-        *known.or_insert_with(|| FileSystem::at(path).unwrap_or(FileSystem::UNKNOWN))
+        let known = *known.or_insert_with(|| FileSystem::at(path).unwrap_or(FileSystem::UNKNOWN));
+        self.scan.is_slow |= !known.has_stable_inodes();
+        known
     }
 
     /// The identity of the file at `path` that `metadata` tells.
@@ -246,10 +241,16 @@ impl<'r> Walk<'r> {
             if is_ignored(&name) || is_part {
                 continue;
             }
-            let relative = relative.join(entry.file_name());
-            match self.entry(&entry, relative.clone(), pending) {
+            let inner = relative.join(entry.file_name());
+            match self.entry(&entry, inner.clone(), pending) {
                 Ok(()) => {}
-                Err(Fault::Unreadable(error)) => self.unseen(&relative, error),
+                Err(Fault::Unreadable(error)) => {
+                    // It may be a layout all the same.
+                    if LAYOUT_FOLDERS.contains(&name.as_str()) {
+                        self.scan.torn.insert(relative.to_owned());
+                    }
+                    self.unseen(&inner, error);
+                }
                 Err(fault) => self.problem(&entry.path(), &fault),
             }
         }
@@ -272,7 +273,7 @@ impl<'r> Walk<'r> {
     ) {
         let folder = self.path(relative).join(name);
         let mut entries = self.list_folder(&folder).unwrap_or_else(|error| {
-            self.unseen(&relative.join(name), error);
+            self.torn(relative, name, error);
             Vec::new()
         });
         // Which ones are listed, should there be too many, must not depend on the file system.
@@ -301,7 +302,7 @@ impl<'r> Walk<'r> {
         match self.layout_file(&relative.join(&name)) {
             Ok(Some(identity)) => listing.push((name.into_boxed_path(), identity)),
             Ok(None) => {}
-            Err(Fault::Unreadable(error)) => self.unseen(&relative.join(&name), error),
+            Err(Fault::Unreadable(error)) => self.torn(relative, &name, error),
             Err(fault) => self.problem(&self.path(relative).join(&name), &fault),
         }
     }
@@ -354,7 +355,7 @@ impl<'r> Walk<'r> {
             if self.path(relative).join(&algorithm).is_dir() {
                 match self.layout_folder(relative, &algorithm) {
                     Ok(blobs) => names.extend(blobs),
-                    Err(error) => self.unseen(&relative.join(&algorithm), error),
+                    Err(error) => self.torn(relative, &algorithm, error),
                 }
             }
         }
@@ -431,8 +432,8 @@ impl<'r> Walk<'r> {
     }
 
     fn problem(&mut self, path: &Path, fault: &Fault) {
-        if self.problems.len() < MAX_PROBLEMS {
-            self.problems.push(Problem::new(path, fault));
+        if self.scan.problems.len() < MAX_PROBLEMS {
+            self.scan.problems.push(Problem::new(path, fault));
         }
     }
 }

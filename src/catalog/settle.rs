@@ -28,7 +28,7 @@ type Place = (usize, Box<Path>);
 #[derive(Debug)]
 struct Restless {
     stamp: Stamp,
-    /// When it was first seen as it is.
+    /// When it had been seen first as it is.
     since: Instant,
     /// When it was first seen to be different from what is served.
     began: Instant,
@@ -38,10 +38,21 @@ struct Restless {
     pause: Duration,
 }
 
+/// When a look is taken, which may take a while: something may have been seen as late as its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// When it began.
+    pub now: Instant,
+    /// When all had been seen.
+    pub until: Instant,
+}
+
 impl Restless {
     /// How long it has to stay the same from `now` on; `None` if it has come to rest.
     fn rest(&self, now: Instant) -> Option<Duration> {
-        let rest = self.pause.saturating_sub(now.duration_since(self.since));
+        let rest = self
+            .pause
+            .saturating_sub(now.saturating_duration_since(self.since));
         (!rest.is_zero()).then_some(rest)
     }
 
@@ -59,20 +70,20 @@ impl Settling {
         &mut self,
         root: usize,
         candidate: &Candidate,
-        now: Instant,
+        Moment { now, until }: Moment,
         pause: Duration,
     ) -> bool {
         let place = (root, candidate.location.relative().into());
         let restless = self.restless.entry(place).or_insert_with(|| Restless {
             stamp: candidate.stamp.clone(),
-            since: now,
+            since: until,
             began: now,
             seen: now,
             pause,
         });
         if restless.stamp != candidate.stamp {
             restless.stamp = candidate.stamp.clone();
-            restless.since = now;
+            restless.since = until;
         }
         (restless.seen, restless.pause) = (now, pause);
         restless.rest(now).is_none()
@@ -136,7 +147,7 @@ mod tests {
     ) -> (Vec<bool>, bool, Option<u64>) {
         let settled = candidates
             .iter()
-            .map(|candidate| settling.is_settled(0, candidate, now, PAUSE))
+            .map(|candidate| settling.is_settled(0, candidate, Moment { now, until: now }, PAUSE))
             .collect();
         let holds = settling.holds(now);
         let rest = settling.rest(now).map(|rest| rest.as_secs());

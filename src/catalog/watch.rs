@@ -3,7 +3,7 @@
 //! What is told is only *that* something changed; the next scan finds out what. Of the kernel's interface just enough is used
 //! that opening and reading archives, which is all that the server does, tells nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
@@ -25,8 +25,10 @@ pub struct Watch {
 
 #[derive(Default)]
 struct State {
-    /// By the number of its watch, the one name that matters in a folder around a root.
-    names: HashMap<i32, OsString>,
+    /// By the number of its watch, the names that matter in a folder around roots, where not all do.
+    names: HashMap<i32, BTreeSet<OsString>>,
+    /// The watches of folders in which all that happens matters.
+    all: BTreeSet<i32>,
     failure: Failure,
 }
 
@@ -86,7 +88,7 @@ impl Watch {
         let added = self.add(path, changes);
         // A folder around one root may lie in another: then all that happens in it matters.
         added.is_some_and(|watch| {
-            self.state().names.remove(&watch);
+            self.state().all.insert(watch);
             true
         })
     }
@@ -106,7 +108,12 @@ impl Watch {
             Flags::CREATE | Flags::CLOSE_WRITE | Flags::ATTRIB | Flags::MOVE | Flags::DELETE;
         let added = self.add(folder, changes | Flags::ONLYDIR | Flags::MASK_ADD);
         added.is_some_and(|watch| {
-            self.state().names.insert(watch, name.to_owned());
+            let mut state = self.state();
+            state
+                .names
+                .entry(watch)
+                .or_default()
+                .insert(name.to_owned());
             true
         })
     }
@@ -150,11 +157,16 @@ impl Watch {
         if event.events().contains(Flags::MOVE_SELF) {
             let _ = inotify::remove_watch(&self.inotify, event.wd());
         }
+        let mut state = self.state();
         if event.events().contains(Flags::IGNORED) {
-            self.state().names.remove(&event.wd());
+            state.names.remove(&event.wd());
+            state.all.remove(&event.wd());
         }
-        match (self.state().names.get(&event.wd()), event.file_name()) {
-            (Some(wanted), Some(name)) => *wanted == *OsStr::from_bytes(name.to_bytes()),
+        if state.all.contains(&event.wd()) {
+            return true;
+        }
+        match (state.names.get(&event.wd()), event.file_name()) {
+            (Some(wanted), Some(name)) => wanted.contains(OsStr::from_bytes(name.to_bytes())),
             _ => true,
         }
     }

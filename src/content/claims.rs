@@ -165,13 +165,15 @@ impl Claims {
         verdicts.map_or(Verdict::Claimed, |verdicts| known(&verdicts[claim]))
     }
 
-    /// Notes what was found out. That bytes are right or wrong stands; that they could not be read does not.
+    /// Notes what was found out. That bytes are wrong stands; that they could not be read does not, and a disk that gave the
+    /// right ones once may fail later.
     pub(super) fn settle(&self, claim: usize, verdict: Verdict) {
         let open = || self.packed.iter().map(|_| AtomicU8::new(CLAIMED)).collect();
         let place = &self.verdicts.get_or_init(open)[claim];
         let _ = place.fetch_update(Relaxed, Relaxed, |before| {
-            let is_open = before == CLAIMED || before == UNREADABLE;
-            is_open.then_some(match verdict {
+            let may_change =
+                before != QUARANTINED && (before != VERIFIED || verdict == Verdict::Unreadable);
+            may_change.then_some(match verdict {
                 Verdict::Claimed => CLAIMED,
                 Verdict::Verified => VERIFIED,
                 Verdict::Unreadable => UNREADABLE,

@@ -166,6 +166,11 @@ impl Identity {
         self.inode
     }
 
+    /// When something about the file changed last, as the kernel says.
+    pub fn changed(&self) -> (i64, i64) {
+        self.changed
+    }
+
     /// Whether this is that file, though its name or who may read it may have changed.
     ///
     /// The bytes may have been written to with the time of modification put back: for what needs certainty, compare all.
@@ -230,6 +235,8 @@ fn system_time((seconds, nanoseconds): (i64, i64)) -> Option<SystemTime> {
 pub struct File {
     handle: fs::File,
     identity: Identity,
+    /// How many names it had then.
+    links: u64,
 }
 
 impl File {
@@ -246,8 +253,14 @@ impl File {
                 "not a regular file",
             ));
         }
-        let identity = Identity::of(&metadata, FileSystem::of(&handle)?);
-        Ok(Self { handle, identity })
+        let file_system = FileSystem::of(&handle).unwrap_or(FileSystem::UNKNOWN);
+        let identity = Identity::of(&metadata, file_system);
+        let links = metadata.nlink();
+        Ok(Self {
+            handle,
+            identity,
+            links,
+        })
     }
 
     /// What the file was when it was opened.
@@ -302,9 +315,17 @@ impl File {
         Ok(hasher.finish())
     }
 
-    /// Whether the content has not been written to since the file was opened.
+    /// Whether the content has not been written to since the file was opened, as its size and the time of its modification tell.
     pub fn is_unchanged(&self) -> io::Result<bool> {
         let now = Identity::of(&self.handle.metadata()?, FileSystem::UNKNOWN);
         Ok(now.has_same_content(&self.identity))
+    }
+
+    /// Whether something else about the file has changed than that it lost a name: perhaps it was written to, and the time of its
+    /// modification put back.
+    pub fn is_touched(&self) -> io::Result<bool> {
+        let metadata = self.handle.metadata()?;
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        Ok(changed != self.identity.changed && metadata.nlink() >= self.links)
     }
 }

@@ -47,8 +47,12 @@ impl FileSystem {
 
     #[cfg(target_os = "linux")]
     fn numbered(magic: rustix::fs::FsWord) -> Self {
-        // The type is a number of 32 bits, however wide the field is.
-        let kind = u32::try_from(magic & 0xffff_ffff).map_or(Kind::Distant, Kind::of);
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the type is a number of 32 bits, however wide the field is"
+        )]
+        let kind = Kind::of(magic as u32);
         Self { kind }
     }
 
@@ -87,12 +91,12 @@ impl Kind {
     #[cfg(target_os = "linux")]
     fn of(magic: u32) -> Self {
         match magic {
-            // ext2 to ext4, XFS, Btrfs, F2FS, ZFS, bcachefs, JFS, ReiserFS, tmpfs, ramfs, overlayfs, squashfs, EROFS
+            // ext2 to ext4, XFS, Btrfs, F2FS, ZFS, bcachefs, JFS, ReiserFS, tmpfs, ramfs, overlayfs
             0xef53 | 0x5846_5342 | 0x9123_683e | 0xf2f5_2010 | 0x2fc1_2fc1 | 0xca45_1a4e
-            | 0x3153_464a | 0x5265_4973 | 0x0102_1994 | 0x8584_58f6 | 0x794c_7630 | 0x7371_7368
-            | 0xe0f5_e1e2 => Self::Local,
-            // FAT, exFAT, NTFS by the kernel, ISO 9660, UDF, HFS+
-            0x4d44 | 0x2011_bab0 | 0x7366_746e | 0x9660 | 0x1501_3346 | 0x482b => Self::Numberless,
+            | 0x3153_464a | 0x5265_4973 | 0x0102_1994 | 0x8584_58f6 | 0x794c_7630 => Self::Local,
+            // FAT, exFAT, NTFS by the kernel, ISO 9660, UDF, HFS+; and squashfs and EROFS, whose images number files alike
+            0x4d44 | 0x2011_bab0 | 0x7366_746e | 0x9660 | 0x1501_3346 | 0x482b | 0x7371_7368
+            | 0xe0f5_e1e2 => Self::Numberless,
             _ => Self::Distant,
         }
     }

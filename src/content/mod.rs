@@ -13,6 +13,7 @@ mod open;
 mod source;
 mod ticket;
 
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -91,6 +92,23 @@ impl Copy {
     /// Notes that the bytes are right: somebody found that out who hashed them in this very file.
     pub fn believe(&self) {
         self.source.settle(self.claim, Verdict::Verified);
+    }
+
+    /// Whether the bytes in `file` are those that the digest names.
+    fn is_right_in(&self, file: &File) -> io::Result<bool> {
+        let Claim { digest, place } = self.claim();
+        match place {
+            Place::Extent { offset, length } => {
+                let found = file.hash(offset..offset + length, digest.algorithm(), |_| ())?;
+                Ok(found == digest)
+            }
+            Place::Document { .. } | Place::Memory(_) => Ok(true),
+        }
+    }
+
+    /// Notes that the disk did not give the bytes: other copies are asked first from now on.
+    fn fails(&self) {
+        self.source.settle(self.claim, Verdict::Unreadable);
     }
 
     /// Length in bytes.

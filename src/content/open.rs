@@ -164,13 +164,23 @@ impl Extent {
             Some(rest) => rest,
             None => buffer,
         };
-        let read = self.file.read_at(buffer, self.range.start)?;
+        let read = self.file.read_at(buffer, self.range.start);
+        let read = read.inspect_err(|_| self.copy.fails())?;
         self.range.start += read as u64;
         let is_last = self.range.start == self.range.end;
-        if read < buffer.len() || (is_last && !self.file.is_unchanged()?) {
+        if read < buffer.len() || (is_last && !self.is_sound()?) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(read)
+    }
+
+    /// Whether what was read is of the file as it was opened. Where only the kernel's own time tells of a change, the blob is
+    /// hashed again: other rights and other names change that as well.
+    fn is_sound(&self) -> io::Result<bool> {
+        if !self.file.is_unchanged()? {
+            return Ok(false);
+        }
+        Ok(!self.file.is_touched()? || self.copy.is_right_in(&self.file)?)
     }
 }
 

@@ -4,6 +4,8 @@
 //! `PACKAGEORIGIN_TEST_ALL=1`.
 
 mod daemons;
+#[cfg(target_os = "linux")]
+mod disk;
 mod fixture;
 mod generated;
 mod listing;
@@ -11,18 +13,26 @@ mod machine;
 mod needs;
 mod packages;
 mod proxy;
+mod pull;
 mod server;
 mod systems;
+mod user;
 
 mod archives;
 mod bad_input;
+mod changing;
 mod clients;
+#[cfg(target_os = "linux")]
+mod clocks;
 mod coalescing;
 mod collecting;
 mod completing;
 mod conformance;
 mod contract;
+mod descriptors;
 mod examples;
+#[cfg(target_os = "linux")]
+mod failing_disks;
 mod failing_pulls;
 mod fresh;
 mod fuzz_finds;
@@ -31,6 +41,8 @@ mod list_golden;
 mod list_page;
 mod list_schema;
 mod list_table;
+#[cfg(target_os = "linux")]
+mod lost_roots;
 mod matrix;
 mod mirrors;
 mod misses;
@@ -46,6 +58,9 @@ mod resuming;
 mod serving;
 mod suites;
 mod tidy;
+#[cfg(target_os = "linux")]
+mod untold;
 mod verification;
 mod verifying;
+mod watching;
 mod writers;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::fixture::{Packing, Tree};
+use crate::fixture::{Blob, Packing, Tree, encoded};
 use crate::listing::{Listing, list};
 use crate::server::Server;
 
@@ -76,6 +76,36 @@ impl Packages {
 /// The tar that most tools would write.
 pub(crate) fn tar(tree: &Tree) -> Vec<u8> {
     tree.tar(&Packing::SORTED)
+}
+
+/// Writes so many small archives `NUMBER.tar`, each with an image `acme/app/NUMBER:1`; gives the configuration and the layer
+/// of each.
+pub(crate) fn many(folder: &Path, count: usize) -> Vec<[Blob; 2]> {
+    let put = |number| {
+        let (tar, blobs) = small(number);
+        fs::write(folder.join(format!("{number}.tar")), tar).expect("a file");
+        blobs
+    };
+    (0..count).map(put).collect()
+}
+
+/// One of them. It is made of as little as possible, because there may be thousands.
+fn small(number: usize) -> (Vec<u8>, [Blob; 2]) {
+    let layer = Blob::new(format!("layer {number}"));
+    let config = Blob::new(format!(
+        r#"{{"architecture": "amd64", "os": "linux", "rootfs": {{"type": "layers", "diff_ids": ["{}"]}}}}"#,
+        layer.digest
+    ));
+    let [config_name, layer_name] = [(&config, "json"), (&layer, "tar")]
+        .map(|(blob, extension)| format!("{}.{extension}", encoded(&blob.digest)));
+    let manifest = format!(
+        r#"[{{"Config": "{config_name}", "RepoTags": ["acme/app/{number}:1"], "Layers": ["{layer_name}"]}}]"#
+    );
+    let tree = Tree::default()
+        .file(&config_name, config.bytes.as_slice())
+        .file(&layer_name, layer.bytes.as_slice())
+        .file("manifest.json", manifest);
+    (tree.tar(&Packing::default()), [config, layer])
 }
 
 /// The problems that are more than a note: `SEVERITY KIND FILE`.

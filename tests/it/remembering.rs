@@ -105,7 +105,7 @@ fn blob(digest: &str) -> String {
 }
 
 /// Waits until the file at `path` is old enough to be told from what it may become.
-fn age(path: &Path) {
+pub(crate) fn age(path: &Path) {
     let metadata = fs::metadata(path).expect("a file");
     let number = |number: i64| u64::try_from(number).expect("a time of today");
     let since = Duration::from_secs(number(metadata.ctime()))

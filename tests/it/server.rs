@@ -11,6 +11,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -54,6 +55,7 @@ pub(crate) struct Setup {
     arguments: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
     directory: Option<PathBuf>,
+    user: Option<u32>,
     listen: bool,
     wait: bool,
 }
@@ -66,6 +68,7 @@ impl Setup {
             arguments: Vec::new(),
             variables: Vec::new(),
             directory: None,
+            user: None,
             listen: true,
             wait: true,
         }
@@ -97,6 +100,12 @@ impl Setup {
     /// Starts it in `directory`.
     pub(crate) fn current_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
+        self
+    }
+
+    /// Starts it as the user and the group of this number.
+    pub(crate) fn user(mut self, number: u32) -> Self {
+        self.user = Some(number);
         self
     }
 
@@ -152,6 +161,9 @@ impl Setup {
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
+        }
+        if let Some(number) = self.user {
+            command.uid(number).gid(number);
         }
         command
             .stdin(Stdio::null())

@@ -1,8 +1,6 @@
 //! No complete answer to a digest has wrong bytes: layers are hashed while they are sent for the first time.
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::thread;
 
 use crate::conformance::digest_of;
@@ -238,80 +236,4 @@ fn many_clients_have_it_hashed_once() {
         let is_first = before < LENGTH;
         assert_eq!(times, usize::from(is_first), "{beside} bytes beside");
     }
-}
-
-/// A pull that has begun and is not finished, by a client that takes its time.
-struct Slow {
-    stream: TcpStream,
-    length: usize,
-    came: Vec<u8>,
-}
-
-impl Slow {
-    fn begin(server: &Server, path: &str) -> Self {
-        let mut stream = server.connect().unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut head = Vec::new();
-        let mut byte = [0];
-        while !head.ends_with(b"\r\n\r\n") {
-            stream.read_exact(&mut byte).unwrap();
-            head.push(byte[0]);
-        }
-        let head = String::from_utf8(head).unwrap();
-        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-        let length = head.split("content-length: ").nth(1).expect("a length");
-        Self {
-            stream,
-            length: length.lines().next().unwrap().parse().unwrap(),
-            came: Vec::new(),
-        }
-    }
-
-    /// The rest; `None` if it is cut.
-    fn end(mut self) -> Option<Vec<u8>> {
-        match self.stream.read_to_end(&mut self.came) {
-            Ok(_) => {}
-            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
-        }
-        (self.came.len() == self.length).then_some(self.came)
-    }
-}
-
-/// Larger than what lies in buffers on the way, so that most of it is read after the change.
-const LARGE: usize = 40_000_000;
-
-#[test]
-fn a_pull_ends_with_the_bytes_it_began_with() {
-    let image = image(LARGE);
-    let (_, path) = layer(&image);
-    let packages = Packages::new().with("a.tar", tar(&layout(&image)));
-    let server = packages.serve(&[]);
-    let pull = Slow::begin(&server, &path);
-    // `put` writes another file and gives it the name.
-    packages.put("a.tar", tar(&layout(&Image::new("other"))));
-    let came = pull.end().expect("all of it");
-    assert_eq!(digest_of(&came), image.layer_descriptors()[0].digest);
-    assert!(!server.stderr().contains("are not those of"));
-}
-
-#[test]
-fn a_pull_is_cut_when_its_file_is_written_to() {
-    let image = image(LARGE);
-    let (_, path) = layer(&image);
-    let packages = Packages::new().with("a.tar", tar(&layout(&image)));
-    let server = packages.serve(&[]);
-    let pull = Slow::begin(&server, &path);
-    let file = fs::File::options()
-        .write(true)
-        .open(packages.path().join("a.tar"))
-        .unwrap();
-    std::os::unix::fs::FileExt::write_at(&file, b"overwritten", (LARGE - 100_000) as u64).unwrap();
-    if let Some(came) = pull.end() {
-        panic!("{} bytes came", came.len());
-    }
-    assert!(
-        !server.stderr().contains("are not those of"),
-        "it changed, and is not damaged"
-    );
 }

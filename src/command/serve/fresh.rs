@@ -49,7 +49,7 @@ pub(super) fn watch(refresh: Option<Duration>, log: &Log) -> Option<Arc<Watch>> 
 
 fn tell_failure(log: &Log, error: &io::Error) {
     log.say(&format!(
-        "warning: not all folders can be watched for changes ({error}), so they are looked at every {WITHOUT_EVENTS:?} instead; \
+        "warning: not all folders can be watched for changes ({error}), so they are looked at now and then instead; \
          raise fs.inotify.max_user_watches or fs.inotify.max_user_instances"
     ));
 }
@@ -74,18 +74,19 @@ impl Fresh {
 
     /// Looks once, and waits until it is worth while to look again.
     fn look(&self) {
-        let began = Instant::now();
-        let refreshed = self.catalog.refresh(began);
+        let refreshed = self.catalog.refresh(Instant::now());
         // What could not be hashed before may be readable now.
         let _ = self.wake.try_send(());
         if let Some(error) = self.watch.as_ref().and_then(|watch| watch.take_failure()) {
             tell_failure(&self.log, &error);
         }
         let ended = Instant::now();
-        let earliest = ended + (ended - began) * (SHARE - 1);
+        let earliest = ended + refreshed.took * (SHARE - 1);
         let pause = self.pause(refreshed.is_watched);
         let pauses = [refreshed.again, pause].into_iter().flatten();
-        self.wait(earliest, pauses.min().map(|pause| ended + pause));
+        // What lies beyond the end of time never comes.
+        let due = pauses.min().and_then(|pause| ended.checked_add(pause));
+        self.wait(earliest, due);
     }
 
     /// How long to wait where nothing tells that something has changed; `None` if for ever.

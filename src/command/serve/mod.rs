@@ -14,7 +14,7 @@ use anyhow::Context;
 use http::{Response, StatusCode, request};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use self::bell::Bell;
 use self::bind::{address_line, bind};
@@ -114,6 +114,7 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
         published,
         verifier,
         bell,
+        refreshing: Arc::default(),
     };
     let handle = move |head, exchange| server.clone().handle(head, exchange);
     let observer = Observer::new(log.clone());
@@ -170,6 +171,8 @@ struct Server {
     verifier: Option<Verifier>,
     /// Has the catalog look for changes.
     bell: Arc<Bell>,
+    /// Held while a request has it look.
+    refreshing: Arc<Mutex<()>>,
 }
 
 impl Server {
@@ -203,21 +206,24 @@ impl Server {
     /// The answer with all that is to be sent of it, of this moment or of one soon after: a file that is not what was cataloged
     /// is looked at again, and may come to rest.
     async fn found(&self, operation: &Operation) -> Result<Response<Opened>, OpenError> {
-        let latest = Instant::now() + SETTLING;
+        let latest = tokio::time::Instant::now() + SETTLING;
         loop {
-            let error = match self.opened_somewhere(operation).await {
-                Err(error) if error != OpenError::Damaged => error,
-                result => return result,
+            let result = self.opened_somewhere(operation).await;
+            let Err(OpenError::Gone | OpenError::Changed) = result else {
+                return result;
             };
-            let Some(refreshed) = self.refresh().await else {
-                return Err(error);
+            // A disk that does not answer must not hold up whoever asks for what may be in memory.
+            let Ok(Some(refreshed)) = tokio::time::timeout_at(latest, self.refresh()).await else {
+                return Err(OpenError::Changed);
             };
             let result = self.opened_somewhere(operation).await;
             let Err(error @ (OpenError::Gone | OpenError::Changed)) = result else {
                 return result;
             };
             match refreshed.again {
-                Some(again) if Instant::now() + again < latest => tokio::time::sleep(again).await,
+                Some(again) if tokio::time::Instant::now() + again < latest => {
+                    tokio::time::sleep(again).await;
+                }
                 // The catalog knows of it all the same, as of what a disk held that was taken away.
                 _ if error == OpenError::Gone => return Err(OpenError::Unreadable),
                 _ => return Err(error),
@@ -256,7 +262,13 @@ impl Server {
     /// Looks at the files anew. Should it fail, the answer is made from the snapshot that is there.
     async fn refresh(&self) -> Option<Refreshed> {
         let (catalog, now) = (Arc::clone(&self.catalog), Instant::now());
-        let refresh = tokio::task::spawn_blocking(move || catalog.refresh(now));
+        // One after the other: the others find that it has been done, and no thread waits for a disk but this one.
+        let turn = Arc::clone(&self.refreshing).lock_owned().await;
+        let refresh = tokio::task::spawn_blocking(move || {
+            let refreshed = catalog.refresh(now);
+            drop(turn);
+            refreshed
+        });
         let refreshed = refresh.await.ok()?;
         if refreshed.again.is_some() {
             self.bell.changed();

@@ -1,18 +1,10 @@
 //! Files and folders that are not what they seem: empty, closed, elsewhere, going round, or never ending.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
-use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
+use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use super::*;
-
-/// A user who may read nothing but what all may read.
-const NOBODY: u32 = 65_534;
+use crate::user::{User, close, set_mode};
 
 pub(super) fn make_pipe(path: &Path) {
     let done = Command::new("mkfifo").arg(path).status();
@@ -21,131 +13,6 @@ pub(super) fn make_pipe(path: &Path) {
         "mkfifo {}",
         path.display()
     );
-}
-
-/// Takes all rights away.
-pub(super) fn close(path: &Path) {
-    set_mode(path, 0);
-}
-
-fn set_mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
-}
-
-/// Someone to whom a file can be closed, with a copy of the binary and a folder that he can read: root reads everything.
-pub(super) struct User {
-    folder: TempDir,
-    is_root: bool,
-}
-
-impl User {
-    /// `None`, with a word about it, where the system lets nobody become another user.
-    pub(super) fn without_rights() -> Option<Self> {
-        let folder = tempfile::tempdir().expect("a folder");
-        let is_root = fs::metadata(folder.path()).expect("a folder").uid() == 0;
-        set_mode(folder.path(), 0o755);
-        let user = Self { folder, is_root };
-        let program = user.program();
-        if fs::hard_link(binary(), &program).is_err() {
-            fs::copy(binary(), &program).expect("a copy");
-        }
-        set_mode(&program, 0o755);
-        fs::create_dir(user.folder()).expect("a folder");
-        match spawn(user.command(&["--version"])) {
-            Ok(mut child) => {
-                child.wait().expect("it ends");
-                Some(user)
-            }
-            Err(_) => {
-                crate::needs::skip("another user, or a folder that all may read");
-                None
-            }
-        }
-    }
-
-    fn program(&self) -> PathBuf {
-        self.folder.path().join("packageorigin")
-    }
-
-    /// The folder to serve.
-    pub(super) fn folder(&self) -> PathBuf {
-        self.folder.path().join("packages")
-    }
-
-    pub(super) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = command(self.program());
-        command.args(arguments).current_dir(self.folder.path());
-        if self.is_root {
-            command.uid(NOBODY).gid(NOBODY);
-        }
-        command
-    }
-
-    fn serve(&self) -> Running {
-        let mut child =
-            spawn(self.command(&["--listen", "127.0.0.1:0", "packages"])).expect("it starts");
-        let lines = lines_of(child.stderr.take().expect("piped"));
-        Running { child, lines }
-    }
-}
-
-/// Another thread that forks may hold the program open for writing a moment longer.
-fn spawn(mut command: Command) -> std::io::Result<Child> {
-    for _ in 0..100 {
-        match command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn() {
-            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
-                thread::sleep(Duration::from_millis(20));
-            }
-            result => return result,
-        }
-    }
-    command.spawn()
-}
-
-fn get(address: SocketAddr, path: &str) -> Response {
-    use std::io::Write as _;
-    let stream = TcpStream::connect_timeout(&address, LIMIT).expect("it listens");
-    stream.set_read_timeout(Some(LIMIT)).expect("a limit");
-    let mut stream = BufReader::new(stream);
-    let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    stream.get_mut().write_all(head.as_bytes()).expect("sent");
-    Response::read(&mut stream, "GET").expect("an answer")
-}
-
-fn lines_of(stderr: ChildStderr) -> mpsc::Receiver<String> {
-    let (send, lines) = mpsc::channel();
-    thread::spawn(move || {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            let _ = send.send(line);
-        }
-    });
-    lines
-}
-
-/// A server of another user.
-struct Running {
-    child: Child,
-    lines: mpsc::Receiver<String>,
-}
-
-impl Running {
-    fn line(&self, wanted: &str) -> String {
-        let mut all = Vec::new();
-        while let Ok(line) = self.lines.recv_timeout(LIMIT) {
-            if line.contains(wanted) {
-                return line;
-            }
-            all.push(line);
-        }
-        panic!("no `{wanted}`: {all:#?}");
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[test]
@@ -166,15 +33,11 @@ fn unreadable_files_and_folders() {
     close(&folder.join("cellar"));
     tree.write_to(&folder.join("layout"));
     close(&folder.join("layout/index.json"));
-    let server = user.serve();
-    let address = server.line("Listening on http://");
-    let address = address.split_whitespace().nth(2).expect("an address");
-    let address = address
-        .trim_start_matches("http://")
-        .parse()
-        .expect("an address");
-    let mut told: Vec<String> = (0..3).map(|_| server.line("error: ")).collect();
-    told.sort();
+    let server = user.setup().start();
+    let log = server.wait_for_stderr("packages/layout");
+    let mut told: Vec<&str> = log.lines().filter(|l| l.starts_with("error: ")).collect();
+    told.sort_unstable();
+    assert_eq!(told.len(), 3, "{told:#?}");
     for (line, name) in told.iter().zip(["cellar", "closed.tar", "layout"]) {
         assert!(line.contains(&format!("packages/{name}")), "{told:#?}");
         assert!(
@@ -186,12 +49,8 @@ fn unreadable_files_and_folders() {
             "{line}"
         );
     }
-    let names = get(address, "/v2/_catalog").json();
-    assert_eq!(names["repositories"], json!([BAD]));
-    for blob in &image.blobs()[1..] {
-        let answer = get(address, &format!("/v2/{BAD}/blobs/{}", blob.digest));
-        assert_eq!((answer.status, &answer.body), (200, &blob.bytes));
-    }
+    assert_eq!(catalog(&server), [BAD]);
+    check_image(&server, BAD, &image);
     set_mode(&folder.join("cellar"), 0o755);
 }
 

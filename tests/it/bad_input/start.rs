@@ -165,12 +165,12 @@ fn a_pipe_as_the_archive() {
 
 #[test]
 fn an_unreadable_folder_is_told_at_the_start() {
-    let Some(user) = files::User::without_rights() else {
+    let Some(user) = crate::user::User::without_rights() else {
         return;
     };
     let closed = user.folder().join("closed");
     fs::create_dir(&closed).expect("a folder");
-    files::close(&closed);
+    crate::user::close(&closed);
     let path = closed.to_str().expect("UTF-8").to_owned();
     for arguments in [&["list", &path][..], &["--listen", "127.0.0.1:0", &path]] {
         let (exited, said) = outcome(user.command(arguments));
