@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 import mixture
 from archives import OCI_LAYOUT, Blob, Tar, image, index
-from harness import KIB, MIB, QUIET, Server, Start, burst, get, goal_table, machine, origin, progress, run, settle, starting, table, version
+from harness import KIB, MIB, QUIET, Server, Start, burst, get, goal_table, look, machine, origin, progress, run, settle, starting, table, version
 from mixture import Counts, Shape
 
 #: The goals.
@@ -42,13 +42,12 @@ class Plan:
     starts: int
     #: Changes that are published.
     changes: int
-    refresh: str
     #: Goals are meant for the full run.
     is_full: bool
 
 
-FULL = Plan((Shape(10_000, 100), Shape(10_000, 10), Shape(1_000, 1_000)), starts=5, changes=15, refresh="1s", is_full=True)
-QUICK = Plan((Shape(300, 100), Shape(300, 10), Shape(30, 1_000)), starts=2, changes=2, refresh="500ms", is_full=False)
+FULL = Plan((Shape(10_000, 100), Shape(10_000, 10), Shape(1_000, 1_000)), starts=5, changes=15, is_full=True)
+QUICK = Plan((Shape(300, 100), Shape(300, 10), Shape(30, 1_000)), starts=2, changes=2, is_full=False)
 
 
 # Measuring
@@ -167,17 +166,19 @@ class Refreshes:
 
 
 def refreshes(binary: pathlib.Path, folder: pathlib.Path, spare: pathlib.Path, shape: Shape, plan: Plan) -> Refreshes:
-    """Replaces archives, one between two looks, each by one with the same names and other blobs."""
+    """Replaces archives, one after the other, each by one with the same names and other blobs, and has the server look: it reads
+    and publishes a change at the second look, which follows the first by itself."""
     numbers = [shape.archives * (2 * nth + 1) // (2 * plan.changes) for nth in range(plan.changes)]
     for number in numbers:
         mixture.write(spare / str(number), shape, number, edition=1)
     unchanged, changed = [], []
     with tempfile.TemporaryFile() as said:
-        with origin(binary, [folder], "--refresh", plan.refresh, stderr=said) as server:
+        with origin(binary, [folder], "--refresh", "0", stderr=said) as server:
             settle(server)
             for number in numbers:
-                unchanged.append(burst(server))
+                unchanged.append(burst(server, look))
                 os.replace(spare / str(number), mixture.place(folder, number))
+                burst(server, look)
                 changed.append(burst(server))
             memory = Memory.of(server)
         said.seek(0)
@@ -402,7 +403,7 @@ def circumstances(results: Results, binary: pathlib.Path) -> str:
         f"Memory: medians of these starts, {QUIET * 1000:.0f} ms after the server came to rest, less {results.alone.resident / MIB:.1f} MiB "
         f"(VmRSS; RssAnon {results.alone.anonymous / MIB:.1f} MiB) that it takes with one archive. All that is resident counts: what the allocator "
         "holds and does not use as well. The fit is the least squares of the relative deviations over the sets without SHA-512; `of the goals` is VmRSS to what both goals allow together.",
-        f"Refresh: `--refresh {plan.refresh}`, {plan.changes} archives replaced by rename, each by one with the same names and other blobs, "
+        f"Refresh: by SIGHUP, {plan.changes} archives replaced by rename, each by one with the same names and other blobs, "
         "one between two looks; looks without and with a change alternate, and the difference is that of neighbors. "
         f"After all of them: VmRSS {results.refreshes.memory.resident / MIB:.1f} MiB, VmHWM {results.refreshes.memory.peak / MIB:.1f} MiB.",
         f"Noisy (others took more than a quarter of the cores at every start): {'; '.join(starved)}." if starved else "The server got its cores.",

@@ -134,9 +134,15 @@ def settle(server: Server) -> None:
         time.sleep(0.002)
 
 
-def burst(server: Server) -> float:
-    """Waits for the next thing that the server does, and gives the seconds of CPU that it took."""
+def look(server: Server) -> None:
+    """Has the server look at its files."""
+    os.kill(server.process.pid, signal.SIGHUP)
+
+
+def burst(server: Server, begin: Callable[[Server], None] = lambda server: None) -> float:
+    """Waits for the next thing that the server does, or for what `begin` makes it do, and gives the seconds of CPU that it took."""
     deadline, before = time.monotonic() + PATIENCE, server.cpu()
+    begin(server)
     while server.cpu() == before:
         if time.monotonic() > deadline:
             raise SystemExit(f"{server.name} does not look at its files again")

@@ -29,7 +29,7 @@ from typing import NoReturn
 
 import mixture
 from archives import OCI_LAYOUT, Blob, Tar, image, index
-from harness import GIB, KIB, MIB, PATIENCE, Server, burst, cpu_of, first_line, goal_table, machine, origin, progress, run, settle, table, version
+from harness import GIB, KIB, MIB, PATIENCE, Server, burst, cpu_of, first_line, goal_table, look, machine, origin, progress, run, settle, table, version
 
 #: The goals: so much of the crate's time may be spent besides, and a blob is hashed so often however many want it.
 MAX_BESIDE, MAX_HASHED = 1.10, 1.5
@@ -353,15 +353,11 @@ class Look:
     calls: dict[str, int] | None
 
 
-def look(binary: pathlib.Path, folder: pathlib.Path, refresh: str, plan: Plan) -> Look:
-    """Has a server look again by a signal, while nothing else makes it look."""
+def looks(binary: pathlib.Path, folder: pathlib.Path, refresh: str, plan: Plan) -> Look:
+    """Has a server look again, while nothing else makes it look."""
     with origin(binary, [folder], "--refresh", refresh) as server:
         settle(server)
-        cpu = []
-        for _ in range(plan.rounds):
-            server.process.send_signal(signal.SIGHUP)
-            cpu.append(burst(server))
-        return Look(cpu, traced(server))
+        return Look([burst(server, look) for _ in range(plan.rounds)], traced(server))
 
 
 def traced(server: Server) -> dict[str, int] | None:
@@ -374,8 +370,7 @@ def traced(server: Server) -> dict[str, int] | None:
         try:
             if " attached" not in strace.stderr.readline():
                 return None
-            server.process.send_signal(signal.SIGHUP)
-            burst(server)
+            burst(server, look)
         finally:
             strace.send_signal(signal.SIGINT)
             strace.wait(PATIENCE)
@@ -402,7 +397,7 @@ class Results:
 
     def opened(self) -> float | None:
         """How many files were opened for each that there is, at most."""
-        calls = [look.calls for look in self.looks.values() if look.calls]
+        calls = [one.calls for one in self.looks.values() if one.calls]
         opening = [sum(counts.get(name, 0) for name in ("open", "openat", "openat2")) for counts in calls]
         return (max(opening) - folders(self.plan)) / self.plan.files if opening else None
 
@@ -560,8 +555,8 @@ def measure(binary: pathlib.Path, plan: Plan, folder: pathlib.Path) -> Results:
     progress(f"making {plan.files:,} archives")
     mixture.make(many, mixture.Shape(plan.files, MEMBERS))
     os.sync()
-    looks = {refresh: look(binary, many, refresh, plan) for refresh in ("0", "1h")}
-    return Results(plan, *compared, first, together, looks, (load_before, os.getloadavg()[0]))
+    by_refresh = {refresh: looks(binary, many, refresh, plan) for refresh in ("0", "1h")}
+    return Results(plan, *compared, first, together, by_refresh, (load_before, os.getloadavg()[0]))
 
 
 def work(binary: pathlib.Path, is_full: bool, folder: pathlib.Path) -> str:

@@ -1,7 +1,7 @@
 //! What a scan means beside what is known: what is kept, what is read, and what has to come to rest first.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,9 @@ use crate::content::{Location, Root};
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
 /// The same where a change may not show for some seconds: in files of other machines, or with times as coarse as those of FAT.
 const LONG_PAUSE: Duration = Duration::from_secs(4);
+
+/// What has gone is looked for once more after this time.
+const MOVING: Duration = Duration::from_millis(10);
 
 /// What one look at the roots has come to.
 pub(super) struct Look {
@@ -77,6 +80,7 @@ impl Look {
                 device: &mut state.devices[number],
                 is_first,
                 moment,
+                moved: HashSet::new(),
             };
             look.problems.append(&mut scan.problems);
             if let Some(fault) = eye.lost(&mut scan) {
@@ -113,6 +117,8 @@ struct Eye<'l, 'k> {
     device: &'l mut Option<u64>,
     is_first: bool,
     moment: Moment,
+    /// What was come across in another place.
+    moved: HashSet<*const Archive>,
 }
 
 impl<'k> Eye<'_, 'k> {
@@ -149,6 +155,9 @@ impl<'k> Eye<'_, 'k> {
     }
 
     fn steps(&mut self, mut scan: Scan) -> Vec<Step> {
+        if scan.is_empty() {
+            return Vec::new();
+        }
         let candidates = std::mem::take(&mut scan.candidates);
         if !candidates.is_empty() {
             *self.device = scan.device;
@@ -168,8 +177,9 @@ impl<'k> Eye<'_, 'k> {
             }
         }
         for (path, archive) in before {
-            // What could not be seen is not gone, and what was replaced while its folder was listed has only just come.
-            if scan.may_miss(path) || self.is_there_after_all(archive, scan.is_slow) {
+            let has_moved = self.moved.contains(&Arc::as_ptr(archive));
+            // What could not be seen is not gone.
+            if !has_moved && (scan.may_miss(path) || self.may_come(archive, scan.is_slow)) {
                 steps.push(Step::Keep(Arc::clone(archive)));
             }
         }
@@ -177,16 +187,18 @@ impl<'k> Eye<'_, 'k> {
         steps
     }
 
-    /// Whether the file of an archive that a scan did not come across is there, at this look.
-    fn is_there_after_all(&mut self, archive: &Archive, is_slow: bool) -> bool {
-        if !archive.is_file() {
-            return false;
-        }
+    /// Whether the next look may come across an archive that this one did not: a scan takes time, and what is replaced or moved
+    /// meanwhile may be in none of the folders that were listed.
+    fn may_come(&mut self, archive: &Archive, is_slow: bool) -> bool {
         let nothing = Candidate {
             location: Location::new(Arc::clone(self.root), archive.place().1),
             stamp: Stamp::Folder(Vec::new()),
         };
-        archive.path().is_file() && !self.is_settled(&nothing, is_slow)
+        if archive.is_file() && archive.path().is_file() {
+            return !self.is_settled(&nothing, is_slow);
+        }
+        let (root, moment) = (self.number, self.moment);
+        !self.settling.is_settled(root, &nothing, moment, MOVING)
     }
 
     /// What becomes of `candidate`, where `before` was; `None` if nothing does yet.
@@ -212,6 +224,7 @@ impl<'k> Eye<'_, 'k> {
         // What is known has come to rest before.
         let here = before.filter(|before| before.is_moved_to(&candidate));
         if let Some(known) = here.or_else(|| self.known.find(&candidate)) {
+            self.moved.insert(Arc::as_ptr(known));
             return Some(read(candidate, Some(known)));
         }
         if self.is_first || self.is_settled(&candidate, is_slow) {

@@ -38,8 +38,9 @@ const UNPACKED: [&str; 7] = [
 ];
 
 /// Folders that storage systems and operating systems keep for themselves.
-const SYSTEM_FOLDERS: [&str; 7] = [
+const SYSTEM_FOLDERS: [&str; 8] = [
     "@eaDir",
+    "@tmp",
     "#recycle",
     "#snapshot",
     "@Recycle",
@@ -48,14 +49,27 @@ const SYSTEM_FOLDERS: [&str; 7] = [
     "System Volume Information",
 ];
 
-/// Endings of files that are still being written.
-const UNFINISHED: [&str; 7] = [
+/// Endings, in small letters, of files that are still being written: by browsers and other programs that fetch, by tools that
+/// copy, and by editors.
+const UNFINISHED: [&str; 19] = [
     ".part",
     ".partial",
     ".tmp",
     ".temp",
     ".crdownload",
+    ".download",
+    ".opdownload",
+    ".fdmdownload",
     ".filepart",
+    ".aria2",
+    ".dtapart",
+    ".xltd",
+    ".!ut",
+    ".!qb",
+    ".!sync",
+    ".bc!",
+    "_.gstmp",
+    ".part.minio",
     "~",
 ];
 
@@ -320,7 +334,11 @@ impl<'r> Walk<'r> {
                 return Err(Fault::Loop);
             }
             relative = target;
-            metadata = fs::metadata(self.path(&relative)).map_err(Fault::Unreadable)?;
+            let path = self.path(&relative);
+            metadata = fs::metadata(&path).map_err(Fault::Unreadable)?;
+            // It may lie in a folder that is not walked.
+            let is_watched = self.watch.is_none_or(|watch| watch.name(&path));
+            self.scan.is_blind |= !is_watched;
         }
         if metadata.is_dir() {
             pending.push(relative);
@@ -439,11 +457,12 @@ impl<'r> Walk<'r> {
 }
 
 fn is_ignored(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
     name.starts_with('.')
+        || name.starts_with("~$")
+        || name.starts_with('#') && name.ends_with('#')
         || SYSTEM_FOLDERS.contains(&name)
-        || UNFINISHED
-            .iter()
-            .any(|ending| name.to_ascii_lowercase().ends_with(ending))
+        || UNFINISHED.iter().any(|ending| lower.ends_with(ending))
 }
 
 /// Whether a folder is an OCI image layout.

@@ -1,8 +1,6 @@
 //! A disk that fails while clients pull from it, and one that does not answer: nothing wrong is ever complete, other copies
 //! are served, and others do not wait.
 
-use std::io::Write as _;
-use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
@@ -327,47 +325,5 @@ fn what_a_disk_gave_once_comes_from_another_copy_when_it_fails() {
         eventually("the other copy is served", || {
             scene.pulled() == scene.whole()
         });
-        scene.assert_told_once();
-    });
-}
-
-/// However many wait for a disk, others need not.
-#[test]
-fn a_crowd_that_waits_for_a_disk_holds_up_nobody_else() {
-    let Some(scene) = Scene::new(LARGE) else {
-        return;
-    };
-    scene.disk.fail("app.tar", Fault::Silent);
-    let request = format!(
-        "GET /v2/acme/app/blobs/{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        scene.layer.digest
-    );
-    let ask = |_| {
-        let mut stream = scene.server.connect().expect("the server accepts");
-        stream.write_all(request.as_bytes()).expect("sent");
-        stream
-    };
-    let crowd: Vec<TcpStream> = (0..600).map(ask).collect();
-    eventually("they wait", || scene.disk.opened("app.tar") > 500);
-    scene.assert_others_are_served();
-    let log = scene.server.stderr();
-    assert!(!log.contains("cut short"), "the disk has given up by now");
-    drop(crowd);
-}
-
-/// What changes in one folder is seen, also while another one cannot be looked at.
-#[test]
-fn changes_elsewhere_are_seen_while_a_disk_does_not_answer() {
-    let Some(scene) = Scene::new(200_000) else {
-        return;
-    };
-    scene.disk.fail(WHOLE, Fault::Silent);
-    let other = Image::new("changed");
-    scene
-        .elsewhere
-        .put("other.tar", Layout::new().named(&other, OTHER).tar());
-    let expected = Had::Whole(other.digest());
-    eventually("what is there now is served", || {
-        pull(&scene.server, "acme/other", "1") == expected
     });
 }

@@ -1,4 +1,4 @@
-//! The running program: starting, changing folders, transfers that are cut, logging, stopping.
+//! The running program: starting, transfers, logging, stopping.
 
 use std::fs;
 use std::io::{BufReader, Read, Write};
@@ -66,70 +66,6 @@ fn rest(mut stream: TcpStream) -> usize {
     // A reset is an end too.
     let _ = stream.read_to_end(&mut bytes);
     bytes.len()
-}
-
-#[test]
-fn what_lies_in_the_folder_now_is_served() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.tar");
-    let first = archive(&path, "app:1", "first");
-    let server = Server::start([
-        "--refresh",
-        "50ms",
-        "--packages",
-        folder.path().to_str().unwrap(),
-    ]);
-    let digest = || {
-        server
-            .head("/v2/app/manifests/1")
-            .header("docker-content-digest")
-            .unwrap_or_default()
-            .to_owned()
-    };
-    assert_eq!(digest(), first);
-    let second = archive(&folder.path().join("new"), "app:1", "second");
-    fs::rename(folder.path().join("new"), &path).unwrap();
-    eventually("the new version is served", || digest() == second);
-    assert_eq!(
-        server.get(&format!("/v2/app/manifests/{first}")).status,
-        404
-    );
-    archive(&folder.path().join("b.tar"), "other:1", "other");
-    eventually("a new file is served", || {
-        server.get("/v2/other/manifests/1").status == 200
-    });
-    fs::remove_file(&path).unwrap();
-    eventually("a removed file is not", || {
-        server.get("/v2/app/manifests/1").status == 404
-    });
-    assert!(server.stderr().contains("Changed: now 1 repository"));
-}
-
-#[test]
-fn a_change_that_no_scan_has_seen_is_seen_by_the_request() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.tar");
-    let image = Image::new("first");
-    fs::write(&path, Layout::new().named(&image, "app:1").tar()).unwrap();
-    let server = Server::start([
-        "--refresh",
-        "0",
-        "--packages",
-        folder.path().to_str().unwrap(),
-    ]);
-    let config = image.config().digest;
-    // Removed: gone at once. Back again under another name: found at once.
-    fs::rename(&path, folder.path().join("b.tar")).unwrap();
-    assert_eq!(server.get(&format!("/v2/app/blobs/{config}")).status, 200);
-    fs::remove_file(folder.path().join("b.tar")).unwrap();
-    let gone = server.get(&format!("/v2/app/blobs/{config}"));
-    assert_eq!(gone.status, 404, "{}", gone.text());
-    let second = archive(&path, "app:1", "second");
-    assert_eq!(
-        server.get(&format!("/v2/app/manifests/{second}")).status,
-        404,
-        "nothing asked for a scan yet"
-    );
 }
 
 #[test]

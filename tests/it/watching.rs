@@ -214,6 +214,24 @@ fn with_refresh_0_only_who_asks_is_told() {
     comes(&blind, "c", "one");
 }
 
+/// What is asked for is looked for where it was, and then everywhere.
+#[test]
+fn with_refresh_0_a_request_finds_what_was_moved() {
+    let packages = Packages::new().with("a.tar", archive("a", "one"));
+    let path = packages.path().to_str().expect("ASCII");
+    let server = Server::start(["--refresh", "0", path]);
+    let config = image("a", "one").config().digest;
+    let ask = || server.get(&format!("/v2/acme/a/blobs/{config}"));
+    let moved = packages.path().join("folder/b.tar");
+    fs::create_dir(packages.path().join("folder")).expect("a folder");
+    fs::rename(packages.path().join("a.tar"), &moved).expect("moved");
+    assert_eq!(ask().status, 200);
+    packages.put("c.tar", archive("c", "one"));
+    fs::remove_file(&moved).expect("deleted");
+    eventually("it is found to be gone", || ask().status == 404);
+    assert!(!knows(&server, "a", "one"));
+}
+
 /// The signal that ends other programs has this one look, whatever it was told about looking.
 #[test]
 fn sighup_looks_at_once() {

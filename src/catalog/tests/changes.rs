@@ -71,12 +71,18 @@ fn what_has_changed_stays_as_it_was_until_the_second_look() {
 }
 
 #[test]
-fn what_goes_is_gone_at_once() {
+fn what_goes_is_gone_when_two_looks_have_missed_it() {
     let folder = tempfile::tempdir().unwrap();
     put(&folder.path().join("a"), "a:1");
     put(&folder.path().join("b"), "b:1");
     let catalog = catalog(folder.path(), OPTIONS);
     fs::remove_dir_all(folder.path().join("a")).unwrap();
+    let again = look(&catalog).again.unwrap();
+    assert!(
+        again < Duration::from_millis(100),
+        "at once after the other"
+    );
+    assert_eq!(served(&catalog), ["a: 1 latest", "b: 1 latest"]);
     assert_eq!(look(&catalog).again, None);
     assert_eq!(served(&catalog), ["b: 1 latest"]);
 }

@@ -41,7 +41,7 @@ fn what_is_moved_is_always_there() {
     };
     let ask = || (listed(), [0, COUNT / 2, COUNT - 1].map(pulled));
     // One of any two folders is looked at before the other.
-    for [from, to] in [[a, b], [b, a], [a, c], [c, b], [b, c]] {
+    for [from, to] in [[a, b], [b, a], [a, c], [c, b]] {
         let seen = meanwhile(2, ask, || {
             for number in 0..COUNT {
                 let name = format!("{number}.tar");

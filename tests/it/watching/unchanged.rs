@@ -6,7 +6,6 @@ use std::os::fd::OwnedFd;
 use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init};
 
 use super::*;
-use crate::fixture::{DockerArchive, Naming, Tree, encoded};
 use crate::packages::many;
 
 const FILES: usize = 10_000;
@@ -67,17 +66,6 @@ fn folders(root: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// A `dir:` as skopeo writes it.
-fn dir(image: &Image) -> Tree {
-    let start = Tree::default()
-        .file("version", "Directory Transport Version: 1.1\n")
-        .file("manifest.json", image.manifest().bytes);
-    let blobs = image.blobs().into_iter().skip(1);
-    blobs.fold(start, |tree, blob| {
-        tree.file(encoded(&blob.digest), blob.bytes)
-    })
-}
-
 #[test]
 fn no_file_is_opened_again() {
     let packages = Packages::new();
@@ -89,11 +77,7 @@ fn no_file_is_opened_again() {
         }
         fs::write(folder.join(format!("{number}.txt")), "no archive").expect("a file");
     }
-    let docker =
-        DockerArchive::new(Naming::Skopeo).image(&Image::new("docker"), Some(&["docker:1"]));
     packages.put_folder("layout", &layout("layout", "1").tree());
-    packages.put_folder("unpacked", &docker.tree());
-    packages.put_folder("dir", &dir(&Image::new("dir")));
     packages.put("broken.tar", "no archive");
     let path = packages.path().to_str().expect("ASCII");
     let server = Server::start(["--refresh", "0", path]);
