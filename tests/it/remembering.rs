@@ -247,7 +247,7 @@ fn what_had_to_be_hashed_first_is_there_at_once() {
 
     let server = shelf.serve(&[]);
     eventually("it is served", || manifest(&server) == 200);
-    assert!(server.stderr().contains("Serving 0 repositories"));
+    server.wait_for_stderr("Serving 0 repositories");
     stop(server);
     assert_eq!(lines(&shelf.verdicts(), "l ").len(), 1);
 

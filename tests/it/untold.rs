@@ -158,6 +158,7 @@ fn numbers_of_files_need_not_last_at_all() {
     packages.put("new.tar", small("new").1);
     wait_for_small(&server, "new");
     assert_eq!(pulled(&server), whole(&image(1)));
+    server.wait_for_stderr("Changed: ");
     assert_eq!(server.stderr().matches("Changed: ").count(), 1);
 }
 

@@ -78,6 +78,7 @@ fn check(root: &Path, swap: impl FnOnce()) {
     quiet.wait_for_stderr("Changed: now ");
     assert_eq!(tags(&quiet), shelf("v2"));
     for server in [server, quiet] {
+        server.wait_for_stderr("Changed: now ");
         assert_eq!(publications(&server), 1, "{}", server.stderr());
     }
 }
