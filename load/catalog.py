@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 import mixture
 from archives import OCI_LAYOUT, Blob, Tar, image, index
-from harness import KIB, MIB, QUIET, Server, Start, burst, get, goal_table, look, machine, origin, progress, run, settle, starting, table, version
+from harness import KIB, MIB, QUIET, Server, Start, burst, get, goal_table, look, machine, origin, progress, run, settle, starting, table, version, within
 from mixture import Counts, Shape
 
 #: The goals.
@@ -256,12 +256,6 @@ def resident(memory: Memory) -> int:
 def anonymous(memory: Memory) -> int:
     """What the program allocated."""
     return memory.anonymous
-
-
-def within(values: list[float], unit: str, digits: int = 0) -> str:
-    """The median and the range behind it."""
-    low, middle, high = min(values), statistics.median(values), max(values)
-    return f"**{middle:.{digits}f} {unit}** ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def goals(results: Results) -> str:

@@ -1,21 +1,21 @@
 //! What the hash crate does by itself, for `load/hashing.py` to compare the program with.
 //!
-//! Reads lines from standard input, each the number of threads and the number of bytes that they hash together, and perhaps
-//! the path of a file to read these from; else they lie in memory. Answers each with the seconds that it took.
+//! Reads lines from standard input, each a number of bytes to be hashed on all cores, and perhaps the path of a file to read
+//! them from; else they lie in memory. Answers each with the seconds that it took.
 
 use std::fs::File;
 use std::hint::black_box;
 use std::io::{self, BufRead as _, Write as _};
-use std::ops::Range;
+use std::num::NonZero;
 use std::os::unix::fs::FileExt as _;
-use std::thread::{self, ScopedJoinHandle};
+use std::thread;
 use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
 
 /// More than the processor's caches hold.
 const MEMORY: usize = 512 << 20;
-/// Read at once from a file, as the program does.
+/// Hashed at once, as the program does.
 const PIECE: usize = 128 << 10;
 
 fn main() -> io::Result<()> {
@@ -23,78 +23,53 @@ fn main() -> io::Result<()> {
     let memory = vec![0xa5; MEMORY];
     for line in io::stdin().lock().lines() {
         let line = line?;
-        let seconds = match parse(&line) {
-            Some((threads, bytes, None)) => in_parallel(threads, memory.len(), |part| {
-                hash_memory(&memory[part], bytes / threads);
+        let (bytes, path) = line.split_once(' ').unwrap_or((&line, ""));
+        let bytes: usize = bytes.parse().map_err(io::Error::other)?;
+        let seconds = if path.is_empty() {
+            on_all_cores(bytes, MEMORY, |hasher, _, at| {
+                hasher.update(&memory[at..at + PIECE]);
                 Ok(())
-            })?,
-            Some((threads, bytes, Some(path))) => {
-                let file = File::open(path)?;
-                let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-                in_parallel(threads, length, |part| {
-                    hash_file(&file, &part, bytes / threads)
-                })?
-            }
-            None => return Err(io::Error::new(io::ErrorKind::InvalidInput, line)),
+            })?
+        } else {
+            let file = File::open(path)?;
+            let length = usize::try_from(file.metadata()?.len()).unwrap_or(MEMORY);
+            on_all_cores(bytes, length, |hasher, buffer, at| {
+                file.read_exact_at(buffer, at as u64)?;
+                hasher.update(buffer);
+                Ok(())
+            })?
         };
-        let mut answers = io::stdout().lock();
-        writeln!(answers, "{seconds:.6}")?;
-        answers.flush()?;
+        writeln!(io::stdout(), "{seconds:.6}")?;
     }
     Ok(())
 }
 
-fn parse(line: &str) -> Option<(usize, usize, Option<&str>)> {
-    let mut words = line.splitn(3, ' ');
-    let threads = words.next()?.parse().ok().filter(|threads| *threads > 0)?;
-    Some((threads, words.next()?.parse().ok()?, words.next()))
-}
-
-/// Does `work` on each thread, with a part of so many bytes of its own, and gives the seconds that it took.
-fn in_parallel(
-    threads: usize,
+/// Has each core hash its share of `bytes`, piece by piece: `hash` is given a buffer, and where the piece begins. Each core has
+/// a part of its own of the `length` that there is, and begins anew at its end. Gives the seconds that it took.
+fn on_all_cores(
+    bytes: usize,
     length: usize,
-    work: impl Fn(Range<usize>) -> io::Result<()> + Sync,
+    hash: impl Fn(&mut Sha256, &mut [u8], usize) -> io::Result<()> + Sync,
 ) -> io::Result<f64> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let part = length / cores / PIECE * PIECE;
+    let share = |core: usize| {
+        let (mut hasher, mut buffer) = (Sha256::new(), vec![0; PIECE]);
+        for at in (0..bytes / cores).step_by(PIECE) {
+            hash(&mut hasher, &mut buffer, core * part + at % part)?;
+        }
+        black_box(hasher.finalize());
+        io::Result::Ok(())
+    };
     let began = Instant::now();
-    let share = length / threads;
     thread::scope(|scope| {
-        let parts = (0..threads).map(|number| number * share..(number + 1) * share);
-        let workers: Vec<_> = parts.map(|part| scope.spawn(|| work(part))).collect();
-        let failed = || Err(io::Error::other("a thread has failed"));
-        let mut joined = workers.into_iter().map(ScopedJoinHandle::join);
-        joined.try_for_each(|done| done.unwrap_or_else(|_| failed()))
+        let workers: Vec<_> = (0..cores)
+            .map(|core| scope.spawn(move || share(core)))
+            .collect();
+        let mut joined = workers.into_iter().map(thread::ScopedJoinHandle::join);
+        joined.try_for_each(|done| {
+            done.unwrap_or_else(|_| Err(io::Error::other("a thread has failed")))
+        })
     })?;
     Ok(began.elapsed().as_secs_f64())
-}
-
-/// Hashes `bytes` bytes of memory, over and over.
-fn hash_memory(memory: &[u8], bytes: usize) {
-    let mut hasher = Sha256::new();
-    let mut left = bytes;
-    while left > 0 {
-        let piece = &memory[..left.min(memory.len())];
-        hasher.update(piece);
-        left -= piece.len();
-    }
-    black_box(hasher.finalize());
-}
-
-/// Hashes `bytes` bytes of a part of a file, over and over.
-fn hash_file(file: &File, part: &Range<usize>, bytes: usize) -> io::Result<()> {
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; PIECE];
-    let (mut at, mut left) = (part.start, bytes);
-    while left > 0 {
-        let length = left.min(PIECE).min(part.end - at);
-        file.read_exact_at(&mut buffer[..length], at as u64)?;
-        hasher.update(&buffer[..length]);
-        left -= length;
-        at += length;
-        if at == part.end {
-            at = part.start;
-        }
-    }
-    black_box(hasher.finalize());
-    Ok(())
 }
