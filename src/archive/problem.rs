@@ -1,7 +1,10 @@
 //! What is wrong with a file: a value, told to people once, that never stops anything else.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
 
 use crate::digest::{Digest, DigestError};
 use crate::oci::manifest::ManifestError;
@@ -110,13 +113,35 @@ impl fmt::Display for Printable<'_> {
 }
 
 /// What is told of a root that has gone, with that many archives.
-fn lost(error: Option<&std::io::Error>, archives: usize) -> String {
-    match error {
-        Some(error) => format!("it cannot be looked at: {error}"),
-        None => format!(
+fn lost(error: Option<&io::Error>, archives: usize) -> String {
+    match (error, archives) {
+        (Some(error), _) => format!("it cannot be looked at: {error}"),
+        (None, 1) => {
+            "the only archive that was in it has gone, and it lies on another device".to_owned()
+        }
+        (None, _) => format!(
             "all {archives} archives that were in it have gone at once, and it lies on another device"
         ),
     }
+}
+
+/// Whether the disk is at fault, or the way to it.
+fn is_of_disk(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    let is_broken = matches!(
+        Errno::from_io_error(error),
+        Some(Errno::IO | Errno::NODEV | Errno::NXIO)
+    );
+    is_broken
+        || matches!(
+            error.kind(),
+            Kind::StaleNetworkFileHandle
+                | Kind::TimedOut
+                | Kind::HostUnreachable
+                | Kind::NetworkUnreachable
+                | Kind::NetworkDown
+                | Kind::NotConnected
+        )
 }
 
 /// Everything that can be wrong with a file, an archive, or what several of them say together.
@@ -125,10 +150,10 @@ fn lost(error: Option<&std::io::Error>, archives: usize) -> String {
 pub enum Fault {
     /// The system refuses to read it.
     #[error("it cannot be read: {0}")]
-    Unreadable(#[source] std::io::Error),
+    Unreadable(#[source] io::Error),
     /// A root that was there before, or what it held.
     #[error("{}", lost(.0.as_ref(), *.1))]
-    Lost(Option<std::io::Error>, usize),
+    Lost(Option<io::Error>, usize),
     /// A link whose target lies outside the packages folder.
     #[error("it is a link that leaves the folder, to {}", .0.display())]
     LeavesRoot(PathBuf),
@@ -440,7 +465,13 @@ impl Fault {
     /// What the user can do.
     pub fn fix(&self) -> &'static str {
         match self {
+            Self::Unreadable(error) if is_of_disk(error) => {
+                "check the disk, or the connection to it"
+            }
             Self::Unreadable(_) => "check that the server's user may read it",
+            Self::Lost(Some(error), _) if is_of_disk(error) => {
+                "check the disk, or the connection to it; what it held is listed still, and is served when it is back"
+            }
             Self::Lost(..) => {
                 "mount or restore it; what it held is listed still, and is served when it is back"
             }

@@ -21,6 +21,7 @@ mod scan;
 mod settle;
 mod snapshot;
 mod verify;
+mod walks;
 mod watch;
 
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ use arc_swap::ArcSwapOption;
 use self::look::Look;
 use self::reading::{learn_all, read_all, unhashed};
 use self::settle::{Moment, Settling};
+use self::walks::Walks;
 use crate::archive::Learned;
 use crate::cache::{Cache, Hints};
 use crate::content::{Root, Verdict};
@@ -82,7 +84,7 @@ pub struct Refreshed {
     pub again: Option<Duration>,
     /// The watch tells of every change from now on.
     pub is_watched: bool,
-    /// How long the scan took.
+    /// How long the scan took, but for roots that do not answer.
     pub took: Duration,
 }
 
@@ -111,6 +113,7 @@ struct State {
     refreshed: Refreshed,
     stock: Stock,
     settling: Settling,
+    walks: Walks,
     /// What each root lay on when something was last seen in it.
     devices: Vec<Option<u64>>,
 }
@@ -179,24 +182,20 @@ impl Catalog {
         if state.began.is_some_and(|began| began > now) {
             return state.refreshed;
         }
-        let began = Instant::now();
-        let now = now.max(began);
+        let now = now.max(Instant::now());
         state.began = Some(now);
-        let scans = scan::scan(&self.roots, self.watch.as_deref());
         let is_first = self.snapshot().is_none();
-        let took = began.elapsed();
-        let until = now + took;
-        let look = Look::at(
-            &self.roots,
-            scans,
-            &mut state,
-            is_first,
-            Moment { now, until },
-        );
+        // Half a shelf would be a wrong answer, so of the first walks all have to end.
+        let walked = state.walks.over(&self.roots, self.watch.as_ref(), is_first);
+        let moment = Moment {
+            now: now.checked_sub(walked.age).unwrap_or(now),
+            until: now + walked.took,
+        };
+        let look = Look::at(&self.roots, walked.scans, &mut state, is_first, moment);
         let mut refreshed = Refreshed {
             again: look.again,
             is_watched: look.is_watched,
-            took,
+            took: walked.took,
         };
         state.refreshed = refreshed;
         if look.is_held {

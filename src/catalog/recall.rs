@@ -17,9 +17,6 @@ pub(super) fn recall(mut archive: Archive, hints: Option<&Hints<'_>>) -> Archive
     let known: Vec<(Unhashed, Digest)> = pending.filter_map(known).collect();
     if !known.is_empty() {
         archive = with(&archive, &known);
-        for (layer, digest) in &known {
-            believe(&archive.found, layer, digest);
-        }
     }
     for source in &archive.found.sources {
         hints.recall(source);
@@ -27,16 +24,20 @@ pub(super) fn recall(mut archive: Archive, hints: Option<&Hints<'_>>) -> Archive
     archive
 }
 
-/// `archive` as it is read with the digests of these of its layers.
+/// `archive` as it is read with the digests of these of its layers, which have been hashed to learn them.
 pub(super) fn with(archive: &Archive, layers: &[(Unhashed, Digest)]) -> Archive {
     let mut learned = archive.learned.clone();
     for (layer, digest) in layers {
         learned.insert(layer, digest.clone());
     }
-    archive.read_again(learned)
+    let archive = archive.read_again(learned);
+    for (layer, digest) in layers {
+        believe(&archive.found, layer, digest);
+    }
+    archive
 }
 
-/// What was hashed to learn its digest need not be hashed again.
+/// What was hashed once need not be hashed again.
 fn believe(found: &Found, layer: &Unhashed, digest: &Digest) {
     if let Some(position) = found.position(digest) {
         let copies = found.copies(position);

@@ -1,4 +1,6 @@
-//! The walk over the roots: which files and folders may hold images. No archive is opened.
+//! The walk over a root: which files and folders may hold images. No archive is opened.
+
+mod ignored;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,6 +9,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::ignored::Ignored;
+use super::walks::Pulse;
 use super::watch::Watch;
 use crate::archive::names::is_archive_name;
 use crate::archive::{Candidate, Fault, Problem, Stamp};
@@ -37,42 +41,6 @@ const UNPACKED: [&str; 7] = [
     "blobs",
 ];
 
-/// Folders that storage systems and operating systems keep for themselves.
-const SYSTEM_FOLDERS: [&str; 8] = [
-    "@eaDir",
-    "@tmp",
-    "#recycle",
-    "#snapshot",
-    "@Recycle",
-    "$RECYCLE.BIN",
-    "lost+found",
-    "System Volume Information",
-];
-
-/// Endings, in small letters, of files that are still being written: by browsers and other programs that fetch, by tools that
-/// copy, and by editors.
-const UNFINISHED: [&str; 19] = [
-    ".part",
-    ".partial",
-    ".tmp",
-    ".temp",
-    ".crdownload",
-    ".download",
-    ".opdownload",
-    ".fdmdownload",
-    ".filepart",
-    ".aria2",
-    ".dtapart",
-    ".xltd",
-    ".!ut",
-    ".!qb",
-    ".!sync",
-    ".bc!",
-    "_.gstmp",
-    ".part.minio",
-    "~",
-];
-
 /// What the walk over one root has seen.
 #[derive(Debug, Default)]
 pub struct Scan {
@@ -97,6 +65,16 @@ pub struct Scan {
 }
 
 impl Scan {
+    /// A root that could not be looked at.
+    pub fn lost(error: io::Error) -> Self {
+        Self {
+            unseen: vec![PathBuf::new()],
+            lost: Some(error),
+            is_blind: true,
+            ..Self::default()
+        }
+    }
+
     /// Whether there is nothing, and nothing that could not be looked at.
     pub fn is_empty(&self) -> bool {
         self.candidates.is_empty() && self.unseen.is_empty() && self.torn.is_empty()
@@ -109,23 +87,31 @@ impl Scan {
     }
 }
 
-/// Walks all roots, each on a thread of its own. Whatever is listed is watched from then on, if there is a `watch`.
-pub fn scan(roots: &[Arc<Root>], watch: Option<&Watch>) -> Vec<Scan> {
-    std::thread::scope(|scope| {
-        let walks: Vec<_> = roots
-            .iter()
-            .map(|root| scope.spawn(move || Walk::over(root, watch)))
-            .collect();
-        walks
-            .into_iter()
-            .map(|walk| walk.join().unwrap_or_default())
-            .collect()
-    })
+/// Walks over `root`. Whatever is listed is watched from then on, if there is a `watch`. That the disk answers is told by
+/// `pulse`.
+pub fn scan(root: &Arc<Root>, watch: Option<&Watch>, pulse: &Pulse) -> Scan {
+    let mut walk = Walk {
+        root,
+        watch,
+        pulse,
+        seen: BTreeMap::new(),
+        walked: BTreeSet::new(),
+        file_systems: BTreeMap::new(),
+        scan: Scan::default(),
+    };
+    walk.scan.device = walk.root();
+    let candidate = |(relative, stamp): (PathBuf, Stamp)| Candidate {
+        location: Location::new(Arc::clone(root), relative),
+        stamp,
+    };
+    walk.scan.candidates = walk.seen.into_iter().map(candidate).collect();
+    walk.scan
 }
 
 struct Walk<'r> {
     root: &'r Arc<Root>,
     watch: Option<&'r Watch>,
+    pulse: &'r Pulse,
     /// By path without links, so that a file reached in several ways counts once.
     seen: BTreeMap<PathBuf, Stamp>,
     /// The folders that were walked, likewise: links between folders must not multiply them.
@@ -135,25 +121,7 @@ struct Walk<'r> {
     scan: Scan,
 }
 
-impl<'r> Walk<'r> {
-    fn over(root: &'r Arc<Root>, watch: Option<&'r Watch>) -> Scan {
-        let mut walk = Self {
-            root,
-            watch,
-            seen: BTreeMap::new(),
-            walked: BTreeSet::new(),
-            file_systems: BTreeMap::new(),
-            scan: Scan::default(),
-        };
-        walk.scan.device = walk.root();
-        let candidate = |(relative, stamp): (PathBuf, Stamp)| Candidate {
-            location: Location::new(Arc::clone(root), relative),
-            stamp,
-        };
-        walk.scan.candidates = walk.seen.into_iter().map(candidate).collect();
-        walk.scan
-    }
-
+impl Walk<'_> {
     /// Walks the root, and gives what it lies on.
     fn root(&mut self) -> Option<u64> {
         let is_watched = self.watch.is_some_and(|watch| watch.name(self.root.path()));
@@ -213,7 +181,8 @@ impl<'r> Walk<'r> {
         let file_system = self.file_system(fs::metadata(path)?.dev(), path);
         let is_watched = |watch: &Watch| file_system.tells_changes() && watch.folder(path);
         self.scan.is_blind |= !self.watch.is_some_and(is_watched);
-        fs::read_dir(path)?.collect()
+        let entries = fs::read_dir(path)?;
+        entries.inspect(|_| self.pulse.beat()).collect()
     }
 
     /// What the files of `device` lie on, of which `path` is one.
@@ -243,6 +212,7 @@ impl<'r> Walk<'r> {
             self.all_files(relative, Path::new(""), 0, &mut listing);
             self.see_folder(relative, listing);
         }
+        let ignored = Ignored::among(&entries);
         for entry in entries {
             let name = entry.file_name().to_string_lossy().into_owned();
             // Stores keep one repository in a folder of another, and people put archives beside whatever lies there.
@@ -252,7 +222,7 @@ impl<'r> Walk<'r> {
                 || unpacked
                     .as_ref()
                     .is_some_and(|unpacked| unpacked.has(&name));
-            if is_ignored(&name) || is_part {
+            if ignored.has(&name) || is_part {
                 continue;
             }
             let inner = relative.join(entry.file_name());
@@ -313,6 +283,7 @@ impl<'r> Walk<'r> {
 
     /// Adds the file `name` of the archive at `relative`, if it is one.
     fn list(&mut self, relative: &Path, name: PathBuf, listing: &mut Vec<(Box<Path>, Identity)>) {
+        self.pulse.beat();
         match self.layout_file(&relative.join(&name)) {
             Ok(Some(identity)) => listing.push((name.into_boxed_path(), identity)),
             Ok(None) => {}
@@ -327,6 +298,7 @@ impl<'r> Walk<'r> {
         mut relative: PathBuf,
         pending: &mut Vec<PathBuf>,
     ) -> Result<(), Fault> {
+        self.pulse.beat();
         let mut metadata = entry.metadata().map_err(Fault::Unreadable)?;
         if metadata.is_symlink() {
             let target = self.follow(&relative)?;
@@ -454,15 +426,6 @@ impl<'r> Walk<'r> {
             self.scan.problems.push(Problem::new(path, fault));
         }
     }
-}
-
-fn is_ignored(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    name.starts_with('.')
-        || name.starts_with("~$")
-        || name.starts_with('#') && name.ends_with('#')
-        || SYSTEM_FOLDERS.contains(&name)
-        || UNFINISHED.iter().any(|ending| lower.ends_with(ending))
 }
 
 /// Whether a folder is an OCI image layout.

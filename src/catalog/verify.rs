@@ -20,9 +20,9 @@ use super::reading::in_parallel;
 use crate::cache::Cache;
 use crate::content::{Copy, Extent, File, OpenError, Opened, Part, Ticket, Verdict};
 
-/// At most so many threads hash. Of one disk's blobs as many are hashed at once as there are cores, so that a disk that
-/// does not answer holds up nobody but those who want something of it.
-const MAX_THREADS: usize = 32;
+/// Of one disk's blobs as many are hashed at once as there are cores, and at most of so many disks: a few that do not answer
+/// hold up nobody but those who want something of them.
+const DISKS: usize = 8;
 /// Blobs up to this length go first: whoever wants one of these is held back with all of it.
 const SHORT: u64 = 64 << 10;
 
@@ -52,8 +52,8 @@ pub struct Verifier(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// Called after something turned out to be wrong or unreadable.
-    faulty: Box<dyn Fn() + Send + Sync>,
+    /// Whoever tells that something turned out to be wrong or unreadable.
+    faulty: Waker,
     /// What turns out to be right is remembered there.
     cache: Option<Arc<Cache>>,
     /// As many blobs of one disk are hashed at once.
@@ -96,11 +96,12 @@ enum Rank {
 }
 
 impl Verifier {
-    /// A verifier without threads: they come and go with the work. `faulty` is called on them, and must not take long.
+    /// A verifier without threads: they come and go with the work. `faulty` is called when something turns out to be wrong or
+    /// unreadable, also by whoever sends what was verified before. It must not take long.
     pub fn new(faulty: impl Fn() + Send + Sync + 'static, cache: Option<Arc<Cache>>) -> Self {
         Self(Arc::new(Shared {
             state: Mutex::default(),
-            faulty: Box::new(faulty),
+            faulty: Waker::from(Arc::new(Call(faulty))),
             cache,
             at_once: thread::available_parallelism().map_or(1, NonZeroUsize::get),
         }))
@@ -120,6 +121,7 @@ impl Verifier {
     }
 
     fn watch_extent(&self, extent: &mut Extent) -> Result<(), OpenError> {
+        extent.on_failure(self.0.faulty.clone());
         let copy = extent.copy().clone();
         let rank = match copy.verdict() {
             Verdict::Verified => return Ok(()),
@@ -154,7 +156,7 @@ impl Verifier {
         state.tickets.insert(place, Arc::clone(&ticket));
         let is_startable = state.is_startable(&job, self.0.at_once);
         state.queue.push(job);
-        if is_startable && state.threads < MAX_THREADS {
+        if is_startable && state.threads < DISKS * self.0.at_once {
             state.threads += 1;
             drop(state);
             self.start();
@@ -200,7 +202,7 @@ impl Verifier {
                 cache.verified(&job.copy, began);
             }
             if matches!(outcome, Err(OpenError::Damaged | OpenError::Unreadable)) {
-                let _ = catch_unwind(AssertUnwindSafe(|| (self.0.faulty)()));
+                let _ = catch_unwind(AssertUnwindSafe(|| self.0.faulty.wake_by_ref()));
             }
         }
     }
@@ -270,6 +272,15 @@ impl State {
     }
 }
 
+/// Calls a function.
+struct Call<F>(F);
+
+impl<F: Fn() + Send + Sync + 'static> Wake for Call<F> {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+    }
+}
+
 /// Wakes a thread that waits.
 struct Unpark(Thread);
 
@@ -333,7 +344,7 @@ mod tests {
     fn frozen() -> Verifier {
         Verifier(Arc::new(Shared {
             state: Mutex::default(),
-            faulty: Box::new(|| ()),
+            faulty: Waker::noop().clone(),
             cache: None,
             at_once: 0,
         }))

@@ -30,6 +30,8 @@ struct State {
     /// The watches of folders in which all that happens matters.
     all: BTreeSet<i32>,
     failure: Failure,
+    /// Nothing is told any more.
+    is_deaf: bool,
 }
 
 /// Whether all could be watched so far.
@@ -42,13 +44,22 @@ enum Failure {
     Told,
 }
 
+#[cfg(target_os = "linux")]
+impl State {
+    fn fail(&mut self, error: Errno) {
+        if let Failure::None = self.failure {
+            self.failure = Failure::New(error.into());
+        }
+    }
+}
+
 impl Watch {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing that could panic leaves it half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why some folder cannot be watched: told once, however many there are.
+    /// Why not everything can be watched: told once, however much that is.
     pub fn take_failure(&self) -> Option<io::Error> {
         let failure = &mut self.state().failure;
         match std::mem::replace(failure, Failure::Told) {
@@ -119,25 +130,22 @@ impl Watch {
     }
 
     fn add(&self, path: &Path, flags: inotify::WatchFlags) -> Option<i32> {
+        if self.state().is_deaf {
+            return None;
+        }
         match inotify::add_watch(&self.inotify, path, flags) {
             Ok(watch) => Some(watch),
             // It has just gone, or the scan cannot list it either.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::PERM) => None,
             Err(error) => {
-                let failure = &mut self.state().failure;
-                if let Failure::None = failure {
-                    *failure = Failure::New(error.into());
-                }
+                self.state().fail(error);
                 None
             }
         }
     }
 
-    /// Waits until something has changed.
-    ///
-    /// # Errors
-    /// As the system tells them, if it will tell no more changes.
-    pub fn wait(&self) -> io::Result<()> {
+    /// Waits until something has changed; false if no more changes will be told.
+    pub fn wait(&self) -> bool {
         let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
         let mut events = inotify::Reader::new(&self.inotify, &mut buffer);
         let mut has_changed = false;
@@ -145,10 +153,15 @@ impl Watch {
             match events.next() {
                 Ok(event) => has_changed |= self.is_change(&event),
                 Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    let mut state = self.state();
+                    state.is_deaf = true;
+                    state.fail(error);
+                    return false;
+                }
             }
         }
-        Ok(())
+        true
     }
 
     fn is_change(&self, event: &inotify::Event<'_>) -> bool {
@@ -192,14 +205,45 @@ impl Watch {
         false
     }
 
-    /// Never ends.
-    pub fn wait(&self) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
+    /// Never.
+    pub fn wait(&self) -> bool {
+        false
     }
 }
 
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watch").finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_deaf_says_so_once_and_watches_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let watch = Watch {
+            // A folder tells no changes by itself.
+            inotify: std::fs::File::open(folder.path()).unwrap().into(),
+            state: Mutex::default(),
+        };
+        assert!(!watch.wait());
+        assert!(!watch.folder(folder.path()));
+        assert!(!watch.name(&folder.path().join("file")));
+        let told = watch.take_failure().map(|error| error.kind());
+        assert_eq!(told, Some(io::ErrorKind::IsADirectory));
+        assert!(watch.take_failure().is_none());
+    }
+
+    #[test]
+    fn what_happens_in_a_folder_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let watch = Watch::new().unwrap();
+        assert!(watch.folder(folder.path()));
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        assert!(watch.wait());
+        assert!(watch.take_failure().is_none());
     }
 }

@@ -166,20 +166,21 @@ impl Claims {
     }
 
     /// Notes what was found out. That bytes are wrong stands; that they could not be read does not, and a disk that gave the
-    /// right ones once may fail later.
-    pub(super) fn settle(&self, claim: usize, verdict: Verdict) {
+    /// right ones once may fail later. Whether this is new.
+    pub(super) fn settle(&self, claim: usize, verdict: Verdict) -> bool {
         let open = || self.packed.iter().map(|_| AtomicU8::new(CLAIMED)).collect();
         let place = &self.verdicts.get_or_init(open)[claim];
-        let _ = place.fetch_update(Relaxed, Relaxed, |before| {
-            let may_change =
-                before != QUARANTINED && (before != VERIFIED || verdict == Verdict::Unreadable);
-            may_change.then_some(match verdict {
-                Verdict::Claimed => CLAIMED,
-                Verdict::Verified => VERIFIED,
-                Verdict::Unreadable => UNREADABLE,
-                Verdict::Quarantined => QUARANTINED,
-            })
+        let new = match verdict {
+            Verdict::Claimed => CLAIMED,
+            Verdict::Verified => VERIFIED,
+            Verdict::Unreadable => UNREADABLE,
+            Verdict::Quarantined => QUARANTINED,
+        };
+        let update = place.fetch_update(Relaxed, Relaxed, |before| {
+            let may_change = before != QUARANTINED && (before != VERIFIED || new == UNREADABLE);
+            (may_change && before != new).then_some(new)
         });
+        update.is_ok()
     }
 
     /// The claims whose bytes turned out to be wrong or unreadable.

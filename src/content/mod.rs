@@ -106,9 +106,9 @@ impl Copy {
         }
     }
 
-    /// Notes that the disk did not give the bytes: other copies are asked first from now on.
-    fn fails(&self) {
-        self.source.settle(self.claim, Verdict::Unreadable);
+    /// Notes that the disk did not give the bytes: other copies are asked first from now on. Whether that is new.
+    fn fails(&self) -> bool {
+        self.source.settle(self.claim, Verdict::Unreadable)
     }
 
     /// Length in bytes.

@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 
@@ -99,6 +99,8 @@ pub struct Extent {
     copy: Copy,
     /// The verdict that the last of them wait for.
     ticket: Option<Arc<Ticket>>,
+    /// Whoever tells that the disk does not give them.
+    alarm: Option<Waker>,
 }
 
 impl Extent {
@@ -125,6 +127,11 @@ impl Extent {
     /// Holds the last bytes back until `ticket` tells that they are right.
     pub fn hold_back(&mut self, ticket: Arc<Ticket>) {
         self.ticket = Some(ticket);
+    }
+
+    /// Has `alarm` be woken if the disk does not give the bytes, and gave them before or was never asked.
+    pub fn on_failure(&mut self, alarm: Waker) {
+        self.alarm = Some(alarm);
     }
 
     /// Whether the next bytes may be read, or are held back still.
@@ -165,13 +172,21 @@ impl Extent {
             None => buffer,
         };
         let read = self.file.read_at(buffer, self.range.start);
-        let read = read.inspect_err(|_| self.copy.fails())?;
+        let read = read.inspect_err(|_| self.failed())?;
         self.range.start += read as u64;
         let is_last = self.range.start == self.range.end;
         if read < buffer.len() || (is_last && !self.is_sound()?) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(read)
+    }
+
+    fn failed(&self) {
+        if self.copy.fails()
+            && let Some(alarm) = &self.alarm
+        {
+            alarm.wake_by_ref();
+        }
     }
 
     /// Whether what was read is of the file as it was opened. Where only the kernel's own time tells of a change, the blob is
@@ -199,12 +214,9 @@ impl Content {
         })
     }
 
-    /// Whether opening this cannot touch a disk, because all of it is in memory.
-    pub fn is_in_memory(&self) -> bool {
-        self.pieces.iter().all(|piece| match piece {
-            Piece::Memory(_) => true,
-            Piece::Blob { copies, .. } => copies.first().is_some_and(Copy::is_in_memory),
-        })
+    /// What the file lies on that is opened first; `None` if opening this cannot touch a disk, because all of it is in memory.
+    pub fn device(&self) -> Option<u64> {
+        self.pieces.iter().find_map(Piece::device)
     }
 }
 
@@ -230,9 +242,7 @@ impl Piece {
             Self::Memory(bytes) => Ok(Part::Memory(bytes.clone())),
             Self::Blob { copies, range } => {
                 let mut worst = OpenError::Gone;
-                let is_doubtful = |copy: &&Copy| copy.verdict() == Verdict::Unreadable;
-                let sound = copies.iter().filter(|copy| !is_doubtful(copy));
-                for copy in sound.chain(copies.iter().filter(is_doubtful)) {
+                for copy in by_hope(copies) {
                     if copy.verdict() == Verdict::Quarantined {
                         worst = worst.max(OpenError::Damaged);
                         continue;
@@ -246,6 +256,22 @@ impl Piece {
             }
         }
     }
+
+    fn device(&self) -> Option<u64> {
+        let Self::Blob { copies, .. } = self else {
+            return None;
+        };
+        let is_opened = |copy: &&Copy| copy.verdict() != Verdict::Quarantined;
+        let first = by_hope(copies).find(is_opened)?;
+        (!first.is_in_memory()).then(|| first.source.identity().device())
+    }
+}
+
+/// All copies, those last that could not be read.
+fn by_hope(copies: &[Copy]) -> impl Iterator<Item = &Copy> {
+    let is_doubtful = |copy: &&Copy| copy.verdict() == Verdict::Unreadable;
+    let sound = copies.iter().filter(move |copy| !is_doubtful(copy));
+    sound.chain(copies.iter().filter(is_doubtful))
 }
 
 impl Source {
@@ -292,6 +318,7 @@ impl Copy {
                     range: offset + range.start..offset + range.end,
                     copy: self.clone(),
                     ticket: None,
+                    alarm: None,
                 }))
             }
         }

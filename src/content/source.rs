@@ -96,9 +96,9 @@ impl Source {
     }
 
     /// Notes what was found out about the bytes that the claim of this number is on. Whether they are right is found out
-    /// once, for as long as the source lasts; what could not be read may be readable later.
-    pub(super) fn settle(&self, number: usize, verdict: Verdict) {
-        self.claims.settle(number, verdict);
+    /// once, for as long as the source lasts; what could not be read may be readable later. Whether this is new.
+    pub(super) fn settle(&self, number: usize, verdict: Verdict) -> bool {
+        self.claims.settle(number, verdict)
     }
 
     /// What is kept of the document that the claim of this number is on.

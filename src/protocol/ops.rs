@@ -52,7 +52,7 @@ fn ready(pending: usize) -> String {
 /// What was in it is listed, and cannot be sent.
 fn lost(root: &Path) -> String {
     format!(
-        "{} has gone; mount or restore it",
+        "{} has gone, or does not answer; mount or restore it",
         Printable(&root.to_string_lossy())
     )
 }

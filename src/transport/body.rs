@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Frame, SizeHint};
 
 use super::buffers::BufferPool;
+use super::disks::Disks;
 use crate::content::{Extent, Opened, Part};
 use crate::observe::Exchange;
 
@@ -21,12 +22,18 @@ pub(super) struct Body {
     reading: Option<Reading>,
     exchange: Arc<Exchange>,
     pool: BufferPool,
+    disks: Disks,
 }
 
 type Reading = Pin<Box<dyn Future<Output = io::Result<(Extent, Bytes)>> + Send>>;
 
 impl Body {
-    pub(super) fn new(content: Opened, exchange: Arc<Exchange>, pool: BufferPool) -> Self {
+    pub(super) fn new(
+        content: Opened,
+        exchange: Arc<Exchange>,
+        pool: BufferPool,
+        disks: Disks,
+    ) -> Self {
         let parts: VecDeque<Part> = content
             .parts
             .into_iter()
@@ -39,6 +46,7 @@ impl Body {
             reading: None,
             exchange,
             pool,
+            disks,
         }
     }
 
@@ -84,7 +92,11 @@ impl http_body::Body for Body {
                         }
                         Poll::Ready(Ok(())) => {}
                     }
-                    self.reading = Some(Box::pin(read(extent, self.pool.clone())));
+                    self.reading = Some(Box::pin(read(
+                        extent,
+                        self.pool.clone(),
+                        self.disks.clone(),
+                    )));
                 }
             }
         }
@@ -100,9 +112,10 @@ impl http_body::Body for Body {
 }
 
 /// Reads the next bytes of `extent` where blocking is allowed.
-async fn read(mut extent: Extent, pool: BufferPool) -> io::Result<(Extent, Bytes)> {
-    let mut buffer = pool.take();
-    let read = tokio::task::spawn_blocking(move || {
+async fn read(mut extent: Extent, pool: BufferPool, disks: Disks) -> io::Result<(Extent, Bytes)> {
+    let device = extent.file().identity().device();
+    let read = disks.wait_for(device, move || {
+        let mut buffer = pool.take();
         let length = extent.read(buffer.space())?;
         Ok((extent, buffer.filled(length)))
     });

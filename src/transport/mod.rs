@@ -6,6 +6,7 @@
 
 mod body;
 mod buffers;
+mod disks;
 pub mod listen;
 mod stall;
 
@@ -29,6 +30,7 @@ use crate::content::{Opened, Part};
 use crate::observe::{self, Exchange, Observer};
 use body::Body;
 use buffers::BufferPool;
+pub use disks::Disks;
 use stall::Watched;
 
 /// At most this many connections are open, fewer where descriptors are few; more wait in the system's queue.
@@ -46,7 +48,8 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::fro
 
 /// Serves on `listeners` what `handle` answers to the heads of requests, until `stop` ends; then takes
 /// no new connection and lets open transfers end, for `drain` at most. Of the `descriptors` that the process
-/// may have, connections leave some for files. Gives the number of connections that were cut.
+/// may have, connections leave some for files, which are read in turn at their `disks`. Gives the number of connections that
+/// were cut.
 pub async fn serve<H, F>(
     listeners: Vec<TcpListener>,
     handle: H,
@@ -54,6 +57,7 @@ pub async fn serve<H, F>(
     stop: impl Future<Output = ()>,
     drain: Duration,
     descriptors: usize,
+    disks: Disks,
 ) -> usize
 where
     H: Fn(request::Parts, Arc<Exchange>) -> F + Clone + Send + Sync + 'static,
@@ -67,6 +71,7 @@ where
         handle,
         observer,
         pool: BufferPool::new(),
+        disks,
         permits: Arc::clone(&permits),
         is_cut,
     };
@@ -103,6 +108,7 @@ struct Server<H> {
     handle: H,
     observer: Observer,
     pool: BufferPool,
+    disks: Disks,
     permits: Arc<Semaphore>,
     /// Ends when connections are to be cut.
     is_cut: watch::Receiver<()>,
@@ -182,7 +188,7 @@ where
             head.status.as_u16(),
             content.parts.iter().map(Part::len).sum(),
         );
-        Response::from_parts(head, Body::new(content, exchange, self.pool))
+        Response::from_parts(head, Body::new(content, exchange, self.pool, self.disks))
     }
 }
 

@@ -1,6 +1,8 @@
 //! A disk that fails while clients pull from it, and one that does not answer: nothing wrong is ever complete, other copies
 //! are served, and others do not wait.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
@@ -290,6 +292,71 @@ fn a_disk_that_does_not_answer_holds_up_nobody_else() {
     }
 }
 
+/// However many wait for a disk, others need not. Who waits has its turn when the disk answers, and who has left has none.
+#[test]
+fn a_crowd_that_waits_for_a_disk_holds_up_nobody_else() {
+    let Some(scene) = Scene::new(LARGE) else {
+        return;
+    };
+    scene.disk.fail("app.tar", Fault::Silent);
+    let request = format!(
+        "GET /v2/acme/app/blobs/{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        scene.layer.digest
+    );
+    let ask = |_| {
+        let mut stream = scene.server.connect().expect("the server accepts");
+        stream.write_all(request.as_bytes()).expect("sent");
+        stream
+    };
+    let mut crowd: Vec<TcpStream> = (0..600).map(ask).collect();
+    eventually("they wait", || scene.disk.opened("app.tar") > 50);
+    for _ in 0..5 {
+        scene.assert_others_are_served();
+    }
+    let log = scene.server.stderr();
+    assert!(!log.contains("cut short"), "the disk has given up by now");
+    let mut last = crowd.pop().expect("the last one");
+    drop(crowd);
+    scene.disk.recover();
+    let mut answer = Vec::new();
+    last.read_to_end(&mut answer).expect("an answer");
+    assert!(answer.ends_with(&scene.layer.bytes), "wrong bytes");
+}
+
+/// What changes in one folder is seen, also while another one cannot be looked at, which is told. However often it is looked
+/// for, it is waited for once.
+#[test]
+fn changes_elsewhere_are_seen_while_a_disk_does_not_answer() {
+    let Some(scene) = Scene::new(200_000) else {
+        return;
+    };
+    scene.disk.fail(WHOLE, Fault::Silent);
+    let root = scene.disk.path().to_str().expect("ASCII");
+    let other = Image::new("changed");
+    let archive = Layout::new().named(&other, OTHER).tar();
+    scene.elsewhere.put("other.tar", archive);
+    let complaint = format!("error: {root}: it cannot be looked at: it does not answer; ");
+    scene.server.wait_for_stderr(&complaint);
+    let expected = Had::Whole(other.digest());
+    eventually("what is there now is served", || {
+        pull(&scene.server, "acme/other", "1") == expected
+    });
+    let ready = scene.server.get("/readyz");
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains(root), "{}", ready.text());
+    let tags = scene.server.get("/v2/acme/app/tags/list");
+    assert_eq!(tags.status, 200, "what is known of it is told");
+    // One over each root at most.
+    let walks = scene.server.threads("walk");
+    assert!(walks <= 2, "{walks} walks are under way");
+    scene.disk.recover();
+    scene.server.wait_for_stderr(&format!("{root}: it is back"));
+    assert_eq!(scene.server.get("/readyz").status, 200);
+    assert_eq!(scene.pulled(), scene.whole());
+    let log = scene.server.stderr();
+    assert_eq!(log.matches(&complaint).count(), 1, "{log}");
+}
+
 /// The same where each read takes a while.
 #[test]
 fn a_slow_disk_holds_up_nobody_else() {
@@ -325,5 +392,6 @@ fn what_a_disk_gave_once_comes_from_another_copy_when_it_fails() {
         eventually("the other copy is served", || {
             scene.pulled() == scene.whole()
         });
+        scene.assert_told_once();
     });
 }

@@ -219,6 +219,17 @@ impl Server {
         self.child.id()
     }
 
+    /// How many threads of this name it has.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn threads(&self, name: &str) -> usize {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs");
+        // Some end meanwhile.
+        let names = threads.filter_map(|thread| {
+            std::fs::read_to_string(thread.expect("an entry").path().join("comm")).ok()
+        });
+        names.filter(|found| found.trim_end() == name).count()
+    }
+
     /// All it has written to stderr so far.
     pub(crate) fn stderr(&self) -> String {
         self.log.text()

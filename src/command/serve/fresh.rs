@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use super::bell::{Bell, Ring};
-use super::keep::start_thread;
+use super::keep::{start_thread, survive};
 use crate::catalog::{Catalog, Watch};
 use crate::observe::Log;
 
@@ -60,9 +60,11 @@ impl Fresh {
         if let Some(watch) = self.watch.clone() {
             let bell = Arc::clone(&self.bell);
             start_thread("watch", move || {
-                while watch.wait().is_ok() {
+                while watch.wait() {
                     bell.changed();
                 }
+                // It is told why when somebody looks, which is not left to the watch any more.
+                bell.changed();
             })?;
         }
         start_thread("catalog", move || {
@@ -74,7 +76,7 @@ impl Fresh {
 
     /// Looks once, and waits until it is worth while to look again.
     fn look(&self) {
-        let refreshed = self.catalog.refresh(Instant::now());
+        let refreshed = survive(|| self.catalog.refresh(Instant::now())).unwrap_or_default();
         // What could not be hashed before may be readable now.
         let _ = self.wake.try_send(());
         if let Some(error) = self.watch.as_ref().and_then(|watch| watch.take_failure()) {
@@ -110,5 +112,42 @@ impl Fresh {
             let quiet = (now + QUIET).min(latest).max(earliest);
             until = due.map_or(Some(quiet), |due| Some(due.min(quiet)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Event, Options};
+    use crate::content::Root;
+
+    /// Whatever fails while the folder is looked at, it is looked at again.
+    #[test]
+    fn a_panic_is_survived() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = Box::new(|_: &Event<'_>| panic!("whoever listens fails"));
+        let options = Options {
+            auto_latest: true,
+            strict_tags: false,
+            strict: false,
+        };
+        let bell = Arc::new(Bell::default());
+        let fresh = Fresh {
+            catalog: Arc::new(Catalog::new(
+                vec![Root::new(folder.path())],
+                options,
+                listener,
+            )),
+            watch: None,
+            refresh: Some(Duration::ZERO),
+            bell: Arc::clone(&bell),
+            log: Log::to_stderr().0,
+            wake: mpsc::sync_channel(1).0,
+        };
+        for _ in 0..2 {
+            bell.asked();
+            fresh.look();
+        }
+        assert!(fresh.catalog.snapshot().is_some());
     }
 }

@@ -1,5 +1,6 @@
 //! The threads that hash, beside the requests.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -24,11 +25,7 @@ pub(super) fn keep_learning(
     woken: mpsc::Receiver<()>,
 ) -> anyhow::Result<()> {
     let catalog = Arc::clone(catalog);
-    start_thread("learner", move || {
-        for () in woken {
-            catalog.learn();
-        }
-    })
+    start_loop("learner", woken, move || _ = catalog.learn())
 }
 
 /// Hashes all other layers, whenever woken.
@@ -38,11 +35,7 @@ pub(super) fn keep_verifying(
     woken: mpsc::Receiver<()>,
 ) -> anyhow::Result<()> {
     let catalog = Arc::clone(catalog);
-    start_thread("background", move || {
-        for () in woken {
-            catalog.verify_all(&verifier);
-        }
-    })
+    start_loop("background", woken, move || catalog.verify_all(&verifier))
 }
 
 /// The verifier of what is sent, if there is to be one, and the thread that has what it finds be published. Damage
@@ -57,11 +50,9 @@ pub(super) fn verifier(
     }
     let (find, found) = mpsc::sync_channel(1);
     let catalog = Arc::clone(catalog);
-    start_thread("faults", move || {
-        for () in found {
-            catalog.tell_faulty();
-            std::thread::sleep(GATHERING);
-        }
+    start_loop("faults", found, move || {
+        catalog.tell_faulty();
+        std::thread::sleep(GATHERING);
     })?;
     // Whoever has been woken already need not be woken twice.
     Ok(Some(Verifier::new(move || _ = find.try_send(()), cache)))
@@ -94,6 +85,25 @@ fn tell_trouble(trouble: Option<Trouble>, log: &Log) {
             "warning: {trouble}: verdicts are not remembered; name another folder with `--cache`, or use `--no-cache`"
         ));
     }
+}
+
+/// Does `work` whenever woken.
+fn start_loop(
+    name: &str,
+    woken: mpsc::Receiver<()>,
+    work: impl Fn() + Send + 'static,
+) -> anyhow::Result<()> {
+    start_thread(name, move || {
+        for () in woken {
+            survive(&work);
+        }
+    })
+}
+
+/// The result of `work`; `None` if it panics, which has been told then. What comes next may end otherwise.
+pub(super) fn survive<R>(work: impl FnOnce() -> R) -> Option<R> {
+    // Nothing that is shared is left half changed by a panic.
+    catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
 pub(super) fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {

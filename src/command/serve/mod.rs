@@ -29,7 +29,7 @@ use crate::config::{self, VerifyWhen};
 use crate::content::{Content, OpenError, Opened};
 use crate::observe::{Exchange, Log, Observer};
 use crate::protocol::{self, Operation, Reply};
-use crate::transport;
+use crate::transport::{self, Disks};
 
 /// How long a request waits for the first snapshot: half a shelf would be a wrong answer. Clients wait for longer, and few
 /// ask again; proxies usually wait for a minute.
@@ -109,8 +109,10 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
     if let (VerifyWhen::Background, Some(verifier)) = (config.verify, &verifier) {
         keep_verifying(&catalog, verifier.clone(), published_new).map_err(Failure::Start)?;
     }
+    let disks = Disks::default();
     let server = Server {
         catalog,
+        disks: disks.clone(),
         published,
         verifier,
         bell,
@@ -125,6 +127,7 @@ async fn serve(config: config::Serve) -> Result<(), Failure> {
         stop,
         config.drain,
         descriptors,
+        disks,
     )
     .await;
     if cut > 0 {
@@ -165,6 +168,8 @@ fn raise_descriptor_limit() -> usize {
 #[derive(Clone)]
 struct Server {
     catalog: Arc<Catalog>,
+    /// Where files are opened in turn.
+    disks: Disks,
     /// Becomes true with the first snapshot.
     published: watch::Receiver<bool>,
     /// Hashes what is sent, if anything is to be hashed.
@@ -245,13 +250,26 @@ impl Server {
     /// The answer of this moment with all that is to be sent of it. A blob so short that all of it is held back is
     /// waited for: a wrong one need not be cut off where another copy may be right.
     async fn opened(&self, operation: &Operation) -> Result<Response<Opened>, OpenError> {
-        let response = open(self.answer(operation)).await?;
+        let response = self.open(self.answer(operation)).await?;
         let (head, mut opened) = without_body_for_head(response, operation).into_parts();
         if let Some(verifier) = &self.verifier {
             verifier.watch(&mut opened)?;
             poll_fn(|context| opened.poll_ready(context)).await?;
         }
         Ok(Response::from_parts(head, opened))
+    }
+
+    /// Opens the content of a reply, where blocking is allowed unless all of it is in memory.
+    async fn open(&self, reply: Reply) -> Result<Response<Opened>, OpenError> {
+        let (head, content) = reply.into_parts();
+        let opened = match content.device() {
+            None => content.open(),
+            Some(device) => {
+                let opening = self.disks.wait_for(device, move || content.open());
+                opening.await.unwrap_or(Err(OpenError::Unreadable))
+            }
+        };
+        Ok(Response::from_parts(head, opened?))
     }
 
     /// The answer of this moment. It keeps the sources that it reads from, never the snapshot.
@@ -275,18 +293,6 @@ impl Server {
         }
         Some(refreshed)
     }
-}
-
-/// Opens the content of a reply, where blocking is allowed unless all of it is in memory.
-async fn open(reply: Reply) -> Result<Response<Opened>, OpenError> {
-    let (head, content) = reply.into_parts();
-    let opened = if content.is_in_memory() {
-        content.open()
-    } else {
-        let opening = tokio::task::spawn_blocking(move || content.open());
-        opening.await.unwrap_or(Err(OpenError::Unreadable))
-    };
-    Ok(Response::from_parts(head, opened?))
 }
 
 /// A reply that is made of memory alone, opened.

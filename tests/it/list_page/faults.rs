@@ -11,6 +11,8 @@ use serde_json::Value;
 
 /// What `ENOENT` is.
 const NO_SUCH_FILE: i32 = 2;
+/// What `EIO` is.
+const BROKEN: i32 = 5;
 /// What `EACCES` is.
 const PERMISSION_DENIED: i32 = 13;
 
@@ -33,7 +35,10 @@ fn digest() -> Digest {
 fn files() -> Vec<Fault> {
     vec![
         Fault::Unreadable(io::Error::from_raw_os_error(PERMISSION_DENIED)),
+        Fault::Unreadable(io::Error::from_raw_os_error(BROKEN)),
         Fault::Lost(Some(io::Error::from_raw_os_error(NO_SUCH_FILE)), 3),
+        Fault::Lost(Some(io::Error::from_raw_os_error(BROKEN)), 3),
+        Fault::Lost(None, 1),
         Fault::Lost(None, 3),
         Fault::LeavesRoot(PathBuf::from("../elsewhere/app.tar")),
         Fault::DanglingLink,
