@@ -13,7 +13,6 @@ import os
 import pathlib
 import platform
 import shutil
-import signal
 import statistics
 import tempfile
 import time
@@ -21,7 +20,7 @@ from collections.abc import Callable
 
 import mixture
 from archives import OCI_LAYOUT, Blob, Tar, image, index
-from harness import KIB, MIB, PATIENCE, Server, Start, get, goal_table, machine, origin, progress, run, starting, table, version
+from harness import KIB, MIB, QUIET, Server, Start, burst, get, goal_table, look, machine, origin, progress, run, settle, starting, table, version, within
 from mixture import Counts, Shape
 
 #: The goals.
@@ -30,8 +29,6 @@ MAX_READY, MAX_PER_BLOB, MAX_PER_ARCHIVE, MAX_PUBLICATION = 3.0, 96, 2 * KIB, 0.
 MORE_READ, MORE_MEMORY = 64 * KIB, MIB
 #: The layer of the large archive.
 HUGE = 100 * 10**9
-#: A server that used no CPU for this long is done with what it did.
-QUIET = 0.15
 #: The server works on so many cores; a start that got less than this share of them tells little about time.
 CORES, STARVED = 2, 0.75
 
@@ -95,35 +92,6 @@ def start_once(binary: pathlib.Path, root: pathlib.Path, manifest: str) -> Run:
     with starting(binary, root, manifest) as (server, start):
         settle(server)
         return Run(start, Memory.of(server), server.cpu(), server.sum_of("io", "rchar"))
-
-
-def settle(server: Server) -> None:
-    """Waits until the server has used no CPU for a while."""
-    deadline, used = time.monotonic() + PATIENCE, -1.0
-    quiet_since = time.monotonic()
-    while time.monotonic() - quiet_since < QUIET:
-        if time.monotonic() > deadline:
-            raise SystemExit(f"{server.name} does not come to rest")
-        if (now := server.cpu()) != used:
-            used, quiet_since = now, time.monotonic()
-        time.sleep(0.002)
-
-
-def look(server: Server) -> None:
-    """Has the server look at its files."""
-    os.kill(server.process.pid, signal.SIGHUP)
-
-
-def burst(server: Server, begin: Callable[[Server], None] = lambda server: None) -> float:
-    """Waits for the next thing that the server does, or for what `begin` makes it do, and gives the seconds of CPU that it took."""
-    deadline, before = time.monotonic() + PATIENCE, server.cpu()
-    begin(server)
-    while server.cpu() == before:
-        if time.monotonic() > deadline:
-            raise SystemExit(f"{server.name} does not look at its files again")
-        time.sleep(0.002)
-    settle(server)
-    return server.cpu() - before
 
 
 @dataclasses.dataclass(frozen=True)
@@ -288,12 +256,6 @@ def resident(memory: Memory) -> int:
 def anonymous(memory: Memory) -> int:
     """What the program allocated."""
     return memory.anonymous
-
-
-def within(values: list[float], unit: str, digits: int = 0) -> str:
-    """The median and the range behind it."""
-    low, middle, high = min(values), statistics.median(values), max(values)
-    return f"**{middle:.{digits}f} {unit}** ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def goals(results: Results) -> str:

@@ -14,17 +14,22 @@ import re
 import select
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 
+from archives import MANIFEST_TYPE
+
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 #: All data is made from it.
 SEED = 20130913
 #: Nothing here waits for longer than this for one answer.
 PATIENCE = 60.0
+#: A server that used no CPU for this long is done with what it did.
+QUIET = 0.15
 #: The whole run ends after this many seconds, whatever hangs.
 LIMIT = 30 * 60
 
@@ -120,6 +125,35 @@ def origin_command(binary: pathlib.Path, roots: list[pathlib.Path], port: int) -
     return [str(binary), *packages, "--listen", f"127.0.0.1:{port}", "--no-cache"]
 
 
+def settle(server: Server) -> None:
+    """Waits until the server has used no CPU for a while."""
+    deadline, used = time.monotonic() + PATIENCE, -1.0
+    quiet_since = time.monotonic()
+    while time.monotonic() - quiet_since < QUIET:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{server.name} does not come to rest")
+        if (now := server.cpu()) != used:
+            used, quiet_since = now, time.monotonic()
+        time.sleep(0.002)
+
+
+def look(server: Server) -> None:
+    """Has the server look at its files."""
+    os.kill(server.process.pid, signal.SIGHUP)
+
+
+def burst(server: Server, begin: Callable[[Server], None] = lambda server: None) -> float:
+    """Waits for the next thing that the server does, or for what `begin` makes it do, and gives the seconds of CPU that it took."""
+    deadline, before = time.monotonic() + PATIENCE, server.cpu()
+    begin(server)
+    while server.cpu() == before:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{server.name} does not look at its files again")
+        time.sleep(0.002)
+    settle(server)
+    return server.cpu() - before
+
+
 # Clients
 
 
@@ -130,6 +164,49 @@ def get(port: int, path: str) -> tuple[int, bytes]:
         connection.request("GET", path)
         answer = connection.getresponse()
         return answer.status, answer.read()
+
+
+class Connection:
+    """A keep-alive connection that throws bodies away, into one buffer that stays in the processor's cache.
+
+    It reads the bytes, as real clients do: letting the kernel drop them (`MSG_TRUNC`) makes both servers look cheaper.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self.space = bytearray(128 * KIB)
+
+    def get(self, path: str) -> int:
+        """Asks for `path` and gives the length of its body."""
+        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: {MANIFEST_TYPE}\r\n\r\n".encode())
+        received = b""
+        while b"\r\n\r\n" not in received:
+            more = self.socket.recv(4096)
+            if not more:
+                raise ConnectionError(f"no answer to {path}")
+            received += more
+        head, front = received.split(b"\r\n\r\n", 1)
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+        if not head.startswith(b"HTTP/1.1 200 ") or not length:
+            raise ConnectionError(f"unexpected answer to {path}: {head!r}")
+        self.discard(int(length[1]) - len(front))
+        return int(length[1])
+
+    def discard(self, left: int) -> None:
+        """Takes `left` bytes off the connection."""
+        while left > 0:
+            taken = self.socket.recv_into(self.space, min(left, len(self.space)))
+            if taken == 0:
+                raise ConnectionError(f"cut short by {left} bytes")
+            left -= taken
+
+
+def pull(task: tuple[int, list[str]]) -> int:
+    """Runs in a thread of its own: gets each path in turn and gives the number of bytes."""
+    port, paths = task
+    connection = Connection(port)
+    with contextlib.closing(connection.socket):
+        return sum(connection.get(path) for path in paths)
 
 
 # Starts
@@ -196,6 +273,12 @@ def check_first(answer: bytes) -> None:
 def table(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table."""
     return "\n".join("| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows])
+
+
+def within(values: list[float], unit: str, digits: int = 0) -> str:
+    """The median and the range behind it."""
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return f"**{middle:.{digits}f} {unit}** ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def goal_table(checks: list[tuple[str, str, bool | None]]) -> str:

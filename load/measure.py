@@ -21,7 +21,6 @@ import platform
 import random
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import time
@@ -35,6 +34,7 @@ from harness import (
     MIB,
     PATIENCE,
     SEED,
+    Connection,
     Server,
     Start,
     first_line,
@@ -44,6 +44,7 @@ from harness import (
     machine,
     origin,
     progress,
+    pull,
     run,
     serving,
     starting,
@@ -260,49 +261,6 @@ def check(server: Server, shelf: Shelf) -> None:
                 hasher.update(piece)
         if answer.status != 200 or f"sha256:{hasher.hexdigest()}" != digest:
             raise SystemExit(f"{server.name} answers {path} by {answer.status} and sha256:{hasher.hexdigest()}")
-
-
-class Connection:
-    """A keep-alive connection that throws bodies away, into one buffer that stays in the processor's cache.
-
-    It reads the bytes, as real clients do: letting the kernel drop them (`MSG_TRUNC`) makes both servers look cheaper.
-    """
-
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
-        self.space = bytearray(128 * KIB)
-
-    def get(self, path: str) -> int:
-        """Asks for `path` and gives the length of its body."""
-        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: {MANIFEST_TYPE}\r\n\r\n".encode())
-        received = b""
-        while b"\r\n\r\n" not in received:
-            more = self.socket.recv(4096)
-            if not more:
-                raise ConnectionError(f"no answer to {path}")
-            received += more
-        head, front = received.split(b"\r\n\r\n", 1)
-        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
-        if not head.startswith(b"HTTP/1.1 200 ") or not length:
-            raise ConnectionError(f"unexpected answer to {path}: {head!r}")
-        self.discard(int(length[1]) - len(front))
-        return int(length[1])
-
-    def discard(self, left: int) -> None:
-        """Takes `left` bytes off the connection."""
-        while left > 0:
-            taken = self.socket.recv_into(self.space, min(left, len(self.space)))
-            if taken == 0:
-                raise ConnectionError(f"cut short by {left} bytes")
-            left -= taken
-
-
-def pull(task: tuple[int, list[str]]) -> int:
-    """Runs in a thread of its own: gets each path in turn and gives the number of bytes."""
-    port, paths = task
-    connection = Connection(port)
-    with contextlib.closing(connection.socket):
-        return sum(connection.get(path) for path in paths)
 
 
 def ask(task: tuple[int, str, float]) -> int:

@@ -28,6 +28,11 @@ impl Part {
             Some(Kind::Image) | None => Self::Manifest,
         }
     }
+
+    /// Whether it is a manifest or an index.
+    pub fn is_document(self) -> bool {
+        matches!(self, Self::Index | Self::Manifest)
+    }
 }
 
 /// What is wrong with a part of an image.

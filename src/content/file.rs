@@ -13,8 +13,8 @@ use rustix::fs::{CWD, Mode, OFlags};
 use super::FileSystem;
 use crate::digest::{Algorithm, Digest};
 
-/// Read at once while hashing.
-const PIECE: usize = 1 << 20;
+/// Read at once while hashing: little enough to stay in a core's cache until it is hashed, and for each thread to hold one.
+const PIECE: usize = 128 << 10;
 
 /// Two changes within this time may be given the same time: some file systems count in two seconds.
 const COARSEST: Duration = Duration::from_millis(2500);

@@ -1,12 +1,14 @@
 //! The images of a report: what is wrong with each.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::super::list::untagged;
 use crate::archive::names::tag_about;
 use crate::archive::{Lost, Repository};
 use crate::catalog::{
-    Archive, Flaw, Flawed, Image, Inspection, Part, Severity, Snapshot, View, is_wanted,
+    Archive, Flaw, Flawed, Image, Inspection, Severity, Snapshot, View, is_wanted,
 };
 use crate::digest::Digest;
 use crate::oci::{Platform, Tag};
@@ -20,6 +22,7 @@ const SIGNATURES: [&str; 3] = [
 ];
 
 /// An image, and what is wrong with it.
+#[derive(Clone)]
 pub(super) struct Checked {
     /// Its name, with its tag or else with its digest.
     pub(super) name: String,
@@ -31,7 +34,8 @@ pub(super) struct Checked {
     pub(super) archives: Vec<PathBuf>,
     /// Whether a signature of it is here; `None` where nobody would look for one.
     pub(super) is_signed: Option<bool>,
-    pub(super) inspection: Inspection,
+    /// What was found out about it; many tags may share it.
+    pub(super) inspection: Arc<Inspection>,
 }
 
 impl Checked {
@@ -51,7 +55,7 @@ impl Checked {
             platforms,
             is_of_unknown_platform,
             ..
-        } = &self.inspection;
+        } = &*self.inspection;
         wanted.is_empty()
             || *is_of_unknown_platform
             || platforms.iter().any(|told| is_wanted(told, wanted))
@@ -77,28 +81,34 @@ pub(super) fn all(snapshot: &Snapshot, wanted: &[Platform]) -> Vec<Checked> {
 
 fn of_repository(view: &View<'_>, wanted: &[Platform]) -> Vec<Checked> {
     let repository = name_of(view);
-    let tags = view.tags_by_version();
-    let tagged = tags.iter().filter_map(|tag| {
-        let image = view.tagged(tag)?;
-        // What is about another image is not one of its own.
-        let is_own = !is_about_another(tag);
-        Some(Checked {
+    let mut known: BTreeMap<&Digest, Checked> = BTreeMap::new();
+    let mut inspect = |image| {
+        let checked = || of_image(view, image, wanted);
+        known.entry(&image.root).or_insert_with(checked).clone()
+    };
+    let mut all = Vec::new();
+    for tag in view.tags_by_version() {
+        let Some(image) = view.tagged(&tag) else {
+            continue;
+        };
+        all.push(Checked {
             name: format!("{repository}:{tag}"),
-            tag: Some(tag.clone()),
-            archives: paths(&view.archives_of(tag)),
-            is_signed: is_own.then(|| is_signed(view, &image.root)),
-            ..of_image(view, image, wanted)
-        })
-    });
-    let untagged = untagged(view);
-    let untagged = untagged.into_iter().map(|image| Checked {
-        name: format!("{repository}@{}", image.root),
-        archives: paths(&view.holders(&image.root)),
-        ..of_image(view, image, wanted)
-    });
-    let all = tagged.chain(untagged);
-    all.filter(|checked| checked.is_signed.is_some() || !checked.inspection.flaws.is_empty())
-        .collect()
+            archives: paths(&view.archives_of(&tag)),
+            // What is about another image is not one of its own.
+            is_signed: (!is_about_another(&tag)).then(|| is_signed(view, &image.root)),
+            tag: Some(tag),
+            ..inspect(image)
+        });
+    }
+    for image in untagged(view) {
+        all.push(Checked {
+            name: format!("{repository}@{}", image.root),
+            archives: paths(&view.holders(&image.root)),
+            ..inspect(image)
+        });
+    }
+    all.retain(|checked| checked.is_signed.is_some() || !checked.inspection.flaws.is_empty());
+    all
 }
 
 /// An image that is served, without its name.
@@ -110,7 +120,7 @@ pub(super) fn of_image(view: &View<'_>, image: &Image, wanted: &[Platform]) -> C
         digest: Some(image.root.clone()),
         archives: Vec::new(),
         is_signed: None,
-        inspection: view.inspect(image, wanted),
+        inspection: Arc::new(view.inspect(image, wanted)),
     }
 }
 
@@ -123,8 +133,7 @@ fn of_lost(archive: &Archive, lost: &Lost) -> Checked {
         flaw,
     } = lost;
     let repository = full_name(&name.repository);
-    let root = matches!(part, Part::Index | Part::Manifest).then(|| digest.clone());
-    let root = root.flatten();
+    let root = digest.clone().filter(|_| part.is_document());
     let flawed = Flawed {
         flaw: *flaw,
         part: *part,
@@ -142,12 +151,12 @@ fn of_lost(archive: &Archive, lost: &Lost) -> Checked {
         digest: root,
         archives: vec![archive.path()],
         is_signed: None,
-        inspection: Inspection {
+        inspection: Arc::new(Inspection {
             is_of_unknown_platform: platform.is_none(),
             platforms: platform.iter().cloned().collect(),
             needs: digest.iter().cloned().collect(),
             flaws: vec![flawed],
-        },
+        }),
     }
 }
 
@@ -160,15 +169,13 @@ fn is_elsewhere(snapshot: &Snapshot, lost: &Lost) -> bool {
     if view.repository().key != lost.name.repository {
         return false;
     }
+    let is_same = |root: &Digest| lost.digest.as_ref() == Some(root);
     match &lost.name.tag {
-        Some(tag) => view.resolve(tag).is_some_and(|found| {
-            lost.part == Part::Config
-                || lost.part == Part::Layer
-                || lost.digest.as_ref() == Some(found)
-        }),
-        None => view
-            .images()
-            .any(|(_, image)| lost.digest.as_ref() == Some(&image.root)),
+        // The manifest of an image of a Docker archive is made of what is damaged: any may be it.
+        Some(tag) => view
+            .resolve(tag)
+            .is_some_and(|root| is_same(root) || !lost.part.is_document()),
+        None => view.images().any(|(_, image)| is_same(&image.root)),
     }
 }
 

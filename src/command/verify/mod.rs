@@ -7,7 +7,6 @@ mod people;
 mod report;
 mod wanted;
 
-use std::io::IsTerminal as _;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -113,7 +112,8 @@ impl Progress {
     }
 
     fn read(&self, length: usize) {
-        if self.began.elapsed() > PATIENCE && std::io::stderr().is_terminal() {
+        if self.began.elapsed() > PATIENCE {
+            // It finds out by itself whether that is a terminal.
             self.shown
                 .get_or_init(|| self.bar.set_draw_target(ProgressDrawTarget::stderr()));
         }

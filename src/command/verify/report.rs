@@ -8,6 +8,7 @@ use super::absent::{self, Absent};
 use super::checked::{self, Checked};
 use super::wanted::Wanted;
 use crate::catalog::{Problem, Severity, Snapshot, is_wanted};
+use crate::digest::Digest;
 use crate::oci::Platform;
 
 /// Kinds of problems with files that are called archives and are none: nothing else suffers from them, but whoever wants to
@@ -67,9 +68,11 @@ impl<'s> Report<'s> {
         };
         let without_images = report.without_images(snapshot);
         let problems = snapshot.problems().iter();
-        report.problems = problems
-            .filter_map(|problem| report.judged(problem, &without_images))
+        let needs = report.needs();
+        let problems: Vec<Problem> = problems
+            .filter_map(|problem| report.judged(problem, &without_images, &needs))
             .collect();
+        report.problems = problems;
         report.empty_paths = without_images
             .into_iter()
             .filter(|path| !report.has_error_in(path))
@@ -108,17 +111,32 @@ impl<'s> Report<'s> {
             .collect()
     }
 
+    /// All that is needed of the images that matter.
+    fn needs(&self) -> BTreeSet<&Digest> {
+        let images = self.images.iter();
+        images.flat_map(|image| &image.inspection.needs).collect()
+    }
+
     /// The problem with the severity that it has here; `None` if it is none.
-    fn judged(&self, problem: &Problem, without_images: &[&Path]) -> Option<Problem> {
+    fn judged(
+        &self,
+        problem: &Problem,
+        without_images: &[&Path],
+        needs: &BTreeSet<&Digest>,
+    ) -> Option<Problem> {
         if problem.severity == Severity::Note || problem.kind == INCOMPLETE {
             return None;
         }
-        let is_named = without_images.contains(&problem.file.as_path());
+        let is_empty = without_images.contains(&problem.file.as_path());
+        let is_for_others = || {
+            let blob = problem.blob.as_ref();
+            !self.scope.platforms.is_empty() && blob.is_some_and(|blob| !needs.contains(blob))
+        };
         let severity = if NO_ARCHIVE.contains(&problem.kind)
-            || is_named && NO_IMAGES.contains(&problem.kind)
+            || is_empty && NO_IMAGES.contains(&problem.kind)
         {
             Severity::Error
-        } else if self.is_of_other_platforms(problem) {
+        } else if is_for_others() {
             Severity::Warning
         } else {
             problem.severity
@@ -127,17 +145,6 @@ impl<'s> Report<'s> {
             severity,
             ..problem.clone()
         })
-    }
-
-    /// Whether platforms are named, and none of them needs what is at fault, as far as that is known.
-    fn is_of_other_platforms(&self, problem: &Problem) -> bool {
-        let is_needed = |image: &Checked| {
-            let blob = problem.blob.as_ref();
-            blob.is_none_or(|blob| image.inspection.needs.contains(blob))
-        };
-        !self.scope.platforms.is_empty()
-            && problem.blob.is_some()
-            && !self.images.iter().any(is_needed)
     }
 
     fn has_error_in(&self, path: &Path) -> bool {
