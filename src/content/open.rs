@@ -17,15 +17,15 @@ const HELD_BACK: u64 = 64 << 10;
 /// The order is the order of hope: where several copies fail, the greatest is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum OpenError {
-    /// No file that held it exists any more.
-    #[error("the archive is gone")]
-    Gone,
     /// The bytes are not those that the digest names.
     #[error("the archive is damaged")]
     Damaged,
     /// The file exists and cannot be read.
     #[error("the archive cannot be read")]
     Unreadable,
+    /// The file is not there any more; it may have been moved.
+    #[error("the archive is gone")]
+    Gone,
     /// The file is not the one that was catalogued.
     #[error("the archive has changed")]
     Changed,
@@ -241,18 +241,18 @@ impl Piece {
         match self {
             Self::Memory(bytes) => Ok(Part::Memory(bytes.clone())),
             Self::Blob { copies, range } => {
-                let mut worst = OpenError::Gone;
+                let mut most_hopeful = None;
                 for copy in by_hope(copies) {
                     if copy.verdict() == Verdict::Quarantined {
-                        worst = worst.max(OpenError::Damaged);
+                        most_hopeful = most_hopeful.max(Some(OpenError::Damaged));
                         continue;
                     }
                     match copy.open(range, files) {
                         Ok(part) => return Ok(part),
-                        Err(error) => worst = worst.max(error),
+                        Err(error) => most_hopeful = most_hopeful.max(Some(error)),
                     }
                 }
-                Err(worst)
+                Err(most_hopeful.unwrap_or(OpenError::Gone))
             }
         }
     }

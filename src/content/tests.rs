@@ -258,3 +258,18 @@ fn faulty_copies_are_passed_over() {
     assert_eq!(opened_of(&content), Err(OpenError::Damaged));
     assert_eq!(copies[1].place().0.faulty().count(), 1);
 }
+
+/// Whoever opens it looks for what has moved, and finds it perhaps.
+#[test]
+fn a_copy_that_is_gone_gives_more_hope_than_one_that_is_wrong() {
+    let folders = [0; 2].map(|_| tempfile::tempdir().unwrap());
+    let length = TEXT.len() as u64;
+    let place = Place::Extent { offset: 0, length };
+    let copies = folders
+        .each_ref()
+        .map(|folder| copy_of(folder.path(), place.clone()));
+    fs::remove_file(folders[1].path().join("file")).unwrap();
+    let content = Content::blob(copies.to_vec(), length);
+    copies[0].place().0.settle(0, Verdict::Quarantined);
+    assert_eq!(content.open().unwrap_err(), OpenError::Gone);
+}

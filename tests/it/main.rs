@@ -46,6 +46,7 @@ mod lost_roots;
 mod matrix;
 mod mirrors;
 mod misses;
+mod model;
 mod neighbors;
 mod older_suites;
 mod pages;

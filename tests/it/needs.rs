@@ -54,7 +54,8 @@ fn skipped(what: &str) -> String {
     format!("skipped: {} needs {what}", thread.name().unwrap_or("test"))
 }
 
-fn say(line: &str) {
+/// Writes `line` to stderr, also if the test passes.
+pub(crate) fn say(line: &str) {
     // Not `eprintln!`: the harness would swallow the line of a test that passes.
     let _ = writeln!(io::stderr(), "{line}");
 }
