@@ -82,13 +82,9 @@ impl Fresh {
         if let Some(error) = self.watch.as_ref().and_then(|watch| watch.take_failure()) {
             tell_failure(&self.log, &error);
         }
-        let ended = Instant::now();
-        let earliest = ended + refreshed.took * (SHARE - 1);
         let pause = self.pause(refreshed.is_watched);
         let pauses = [refreshed.again, pause].into_iter().flatten();
-        // What lies beyond the end of time never comes.
-        let due = pauses.min().and_then(|pause| ended.checked_add(pause));
-        self.wait(earliest, due);
+        self.wait(Instant::now(), refreshed.took, pauses.min());
     }
 
     /// How long to wait where nothing tells that something has changed; `None` if for ever.
@@ -101,9 +97,12 @@ impl Fresh {
         Some(self.refresh.unwrap_or(usual)).filter(|pause| !pause.is_zero())
     }
 
-    /// Waits until `due`, or until a change that is told has been followed by a quiet moment; `earliest` at the earliest, but
-    /// for who asks.
-    fn wait(&self, earliest: Instant, due: Option<Instant>) {
+    /// Waits after a look that took `took` and has `ended`: for the `pause`, or until a change that is told has been followed by a
+    /// quiet moment, and until the look has had its share of the time; but for no longer than until somebody asks.
+    fn wait(&self, ended: Instant, took: Duration, pause: Option<Duration>) {
+        let earliest = ended + took * (SHARE - 1);
+        // What lies beyond the end of time never comes.
+        let due = pause.and_then(|pause| ended.checked_add(pause));
         let due = due.map(|due| due.max(earliest));
         let (mut until, mut latest) = (due, None);
         while let Some(Ring::Changed) = self.bell.wait(until) {
@@ -118,36 +117,64 @@ impl Fresh {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{Event, Options};
+    use crate::catalog::{Event, Listener, Options};
     use crate::content::Root;
 
-    /// Whatever fails while the folder is looked at, it is looked at again.
-    #[test]
-    fn a_panic_is_survived() {
-        let folder = tempfile::tempdir().unwrap();
-        let listener = Box::new(|_: &Event<'_>| panic!("whoever listens fails"));
+    fn fresh(refresh: Option<Duration>, listener: Listener) -> Fresh {
         let options = Options {
             auto_latest: true,
             strict_tags: false,
             strict: false,
         };
-        let bell = Arc::new(Bell::default());
-        let fresh = Fresh {
-            catalog: Arc::new(Catalog::new(
-                vec![Root::new(folder.path())],
-                options,
-                listener,
-            )),
+        let folder = tempfile::tempdir().unwrap();
+        let roots = vec![Root::new(folder.path())];
+        Fresh {
+            catalog: Arc::new(Catalog::new(roots, options, listener)),
             watch: None,
-            refresh: Some(Duration::ZERO),
-            bell: Arc::clone(&bell),
+            refresh,
+            bell: Arc::default(),
             log: Log::to_stderr().0,
             wake: mpsc::sync_channel(1).0,
-        };
+        }
+    }
+
+    /// Whatever fails while the folder is looked at, it is looked at again.
+    #[test]
+    fn a_panic_is_survived() {
+        let fails = Box::new(|_: &Event<'_>| panic!("whoever listens fails"));
+        let fresh = fresh(Some(Duration::ZERO), fails);
         for _ in 0..2 {
-            bell.asked();
+            fresh.bell.asked();
             fresh.look();
         }
         assert!(fresh.catalog.snapshot().is_some());
+    }
+
+    #[test]
+    fn how_often_it_is_looked_at() {
+        let pauses = |refresh: Option<u64>| {
+            let fresh = fresh(refresh.map(Duration::from_secs), Box::new(|_| ()));
+            [true, false].map(|is_watched| fresh.pause(is_watched).map(|pause| pause.as_secs()))
+        };
+        assert_eq!(pauses(None), [Some(60), Some(10)]);
+        assert_eq!(pauses(Some(3)), [Some(3); 2]);
+        assert_eq!(pauses(Some(0)), [None; 2]);
+    }
+
+    /// A scan that takes long is not begun again before ten times as long has passed, unless somebody asks.
+    #[test]
+    fn looking_takes_a_tenth_of_the_time() {
+        let fresh = fresh(None, Box::new(|_| ()));
+        let wait = |took: Duration, due: Duration| {
+            let began = Instant::now();
+            fresh.wait(began, took, Some(due));
+            began.elapsed()
+        };
+        let (scan, short) = (Duration::from_millis(20), Duration::from_millis(1));
+        assert!(wait(scan, short) >= scan * 9);
+        fresh.bell.changed();
+        assert!(wait(scan, short) >= scan * 9, "a change is no reason");
+        fresh.bell.asked();
+        assert!(wait(Duration::from_secs(3600), short) < Duration::from_secs(60));
     }
 }
