@@ -34,7 +34,6 @@ use arc_swap::ArcSwapOption;
 use self::look::Look;
 use self::reading::{learn_all, read_all, unhashed};
 use self::readings::Readings;
-use self::scan::Scan;
 use self::settle::{Moment, Settling};
 use self::walks::Walks;
 use crate::archive::{Fault, Learned};
@@ -52,6 +51,9 @@ pub use watch::Watch;
 
 /// Archives are hashed together as long as no more bytes of them have to be.
 const LEARNED_AT_ONCE: u64 = 256 << 20;
+
+/// Whoever had to leave something unfinished looks again after this time, whatever else is a reason to look.
+const UNFINISHED: Duration = Duration::from_secs(10);
 
 /// What the user decides about names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,16 +215,14 @@ impl Catalog {
         let mut walked = walks.over(&self.roots, self.watch.as_ref(), is_first);
         state.readings.take_late();
         for root in state.readings.unfinished() {
-            let scan = &mut walked.scans[root];
-            if scan.lost.is_none() {
-                *scan = Scan::of_nothing();
-            }
+            walked.scans[root].leave_unseen();
         }
-        let moment = Moment {
-            now: now.checked_sub(walked.age).unwrap_or(now),
-            until: now + walked.took,
-        };
-        let look = Look::at(&self.roots, walked.scans, state, is_first, moment);
+        let until = now + walked.took;
+        let moment = Moment { now, until };
+        let mut look = Look::at(&self.roots, walked.scans, state, is_first, moment);
+        if walked.is_unfinished {
+            look.again = Some(sooner(look.again));
+        }
         (look, walked.took)
     }
 
@@ -242,6 +242,7 @@ impl Catalog {
             look.problems.push(Problem::new(path, &Fault::Slow));
             // Nothing tells when it is read.
             state.refreshed.is_watched = false;
+            state.refreshed.again = Some(sooner(state.refreshed.again));
         }
         Stock {
             archives,
@@ -301,14 +302,18 @@ impl Catalog {
 
     /// Publishes what is served anew, because something of it turned out to be wrong or unreadable.
     pub fn tell_faulty(&self) {
-        let state = self.state();
-        let mut stock = state.stock.clone();
-        for archive in &mut stock.archives {
-            if archive.is_mistaken() {
-                *archive = Arc::new(archive.read_again(Learned::default()));
-            }
+        let mut mistaken = self.state().stock.archives.clone();
+        mistaken.retain(|archive| archive.is_mistaken());
+        let read_again = |archive: Arc<Archive>| {
+            let again = archive.read_again(Learned::default());
+            (archive, Arc::new(again))
+        };
+        let read_again: Vec<_> = mistaken.into_iter().map(read_again).collect();
+        if !self.replace(&read_again) {
+            let state = self.state();
+            let stock = state.stock.clone();
+            self.publish(state, stock);
         }
-        self.publish(state, stock);
     }
 
     /// Hashes with `verifier` what is served and was never hashed, one blob after the other, while nobody waits for it.
@@ -371,6 +376,11 @@ impl Catalog {
             returned,
         });
     }
+}
+
+/// When to look again, with something left unfinished.
+fn sooner(again: Option<Duration>) -> Duration {
+    again.map_or(UNFINISHED, |again| again.min(UNFINISHED))
 }
 
 #[cfg(test)]

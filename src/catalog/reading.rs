@@ -106,8 +106,9 @@ impl Step {
 fn find(archives: &[Arc<Archive>], candidate: &Candidate) -> Option<Arc<Archive>> {
     let path = candidate.location.relative();
     let at = archives.binary_search_by(|archive| archive.place().1.cmp(path));
+    // Also what could not be read: it has been tried, and is tried again the next time.
     let found = &archives[at.ok()?];
-    (found.is_of(candidate) && !found.is_unsettled).then(|| Arc::clone(found))
+    found.is_of(candidate).then(|| Arc::clone(found))
 }
 
 /// Reads `candidate`, after `before` was read in its place.

@@ -15,7 +15,7 @@ use crate::cache::Cache;
 /// What takes longer is not waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Archives by root, then by path, and whether one of them was written to while it was read.
+/// Archives by root, then by path, and whether one of them is to be read again soon, as it was written to while it was read.
 pub(super) type Archives = (Vec<Arc<Archive>>, bool);
 
 /// What is being read, and what was read when nobody waited for it any more.
@@ -67,6 +67,8 @@ impl Readings {
             } else if let Ok(reading) = self.begin(root, steps, cache.cloned()) {
                 begun.push((root, reading));
             } else {
+                // There may be room for another thread in a moment.
+                is_changing = true;
                 archives.extend(in_root(before, root));
             }
         }

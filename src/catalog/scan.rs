@@ -59,19 +59,19 @@ pub struct Scan {
 impl Scan {
     /// A root that could not be looked at.
     pub fn lost(error: io::Error) -> Self {
-        Self {
+        let mut scan = Self {
             lost: Some(error),
-            ..Self::of_nothing()
-        }
+            ..Self::default()
+        };
+        scan.leave_unseen();
+        scan
     }
 
-    /// A root that was not looked at.
-    pub fn of_nothing() -> Self {
-        Self {
-            unseen: vec![PathBuf::new()],
-            is_blind: true,
-            ..Self::default()
-        }
+    /// Leaves whatever is in the root as it was.
+    pub fn leave_unseen(&mut self) {
+        self.candidates.clear();
+        self.unseen = vec![PathBuf::new()];
+        self.is_blind = true;
     }
 
     /// Whether there is nothing, and nothing that could not be looked at.
@@ -184,6 +184,7 @@ impl Walk<'_> {
         let is_watched = |watch: &Watch| file_system.tells_changes() && watch.folder(path);
         self.scan.is_blind |= !self.watch.is_some_and(is_watched);
         let entries = fs::read_dir(path)?;
+        self.pulse.beat();
         entries.inspect(|_| self.pulse.beat()).collect()
     }
 
@@ -219,6 +220,7 @@ impl Walk<'_> {
         }
         let ignored = Ignored::among(&names);
         for (entry, name) in entries.iter().zip(names) {
+            self.pulse.beat();
             // Stores keep one repository in a folder of another, and people put archives beside whatever lies there.
             let is_part = is_layout
                 && (LAYOUT_FOLDERS.contains(&name.as_str())
@@ -318,7 +320,6 @@ impl Walk<'_> {
         mut relative: PathBuf,
         pending: &mut Vec<PathBuf>,
     ) -> Result<(), Fault> {
-        self.pulse.beat();
         let mut metadata = entry.metadata().map_err(Fault::Unreadable)?;
         if metadata.is_symlink() {
             let target = self.follow(&relative)?;

@@ -52,7 +52,7 @@ pub struct Verifier(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// Whoever tells that something turned out to be wrong or unreadable.
+    /// Whoever tells that something turned out to be wrong, unreadable, or readable again.
     faulty: Waker,
     /// What turns out to be right is remembered there.
     cache: Option<Arc<Cache>>,
@@ -96,8 +96,8 @@ enum Rank {
 }
 
 impl Verifier {
-    /// A verifier without threads: they come and go with the work. `faulty` is called when something turns out to be wrong or
-    /// unreadable, also by whoever sends what was verified before. It must not take long.
+    /// A verifier without threads: they come and go with the work. `faulty` is called when something turns out to be wrong,
+    /// unreadable, or readable again, also by whoever sends what was verified before. It must not take long.
     pub fn new(faulty: impl Fn() + Send + Sync + 'static, cache: Option<Arc<Cache>>) -> Self {
         Self(Arc::new(Shared {
             state: Mutex::default(),
@@ -194,6 +194,7 @@ impl Verifier {
     fn work(&self) {
         while let Some(job) = self.next() {
             let began = SystemTime::now();
+            let was_unreadable = job.copy.verdict() == Verdict::Unreadable;
             let hash = AssertUnwindSafe(|| job.copy.verify(job.file.upgrade(), |_| ()));
             // Should this program fail on it, whoever waits must be told all the same.
             let outcome = catch_unwind(hash).unwrap_or(Err(OpenError::Unreadable));
@@ -201,7 +202,11 @@ impl Verifier {
             if let (Ok(()), Some(cache)) = (outcome, &self.0.cache) {
                 cache.verified(&job.copy, began);
             }
-            if matches!(outcome, Err(OpenError::Damaged | OpenError::Unreadable)) {
+            let is_news = match outcome {
+                Ok(()) => was_unreadable,
+                Err(error) => matches!(error, OpenError::Damaged | OpenError::Unreadable),
+            };
+            if is_news {
                 let _ = catch_unwind(AssertUnwindSafe(|| self.0.faulty.wake_by_ref()));
             }
         }

@@ -67,17 +67,17 @@ struct Seen {
 pub(super) struct Walked {
     /// In the order of the roots.
     pub scans: Vec<Scan>,
-    /// How long ago the first of them had begun, if that was not now.
-    pub age: Duration,
     /// How long it took from now until the last of them had ended.
     pub took: Duration,
+    /// Whether one is under way still.
+    pub is_unfinished: bool,
 }
 
 impl Walks {
     /// Walks over all `roots`. Whatever is listed is watched from then on, if there is a `watch`.
     ///
     /// A walk is waited for as long as it gets answers, and in any case if all of them `must_end`. Otherwise its root counts as
-    /// lost, and what it sees in the end is given by the next call after that.
+    /// lost, and it is waited for again by the next call.
     pub(super) fn over(
         &mut self,
         roots: &[Arc<Root>],
@@ -86,26 +86,25 @@ impl Walks {
     ) -> Walked {
         let now = Instant::now();
         self.0.resize_with(roots.len(), Walker::default);
-        for (walker, root) in self.0.iter_mut().zip(roots) {
-            walker.begin(root, watch);
-        }
+        let walkers = self.0.iter_mut().zip(roots);
+        let begun: Vec<_> = walkers
+            .map(|(walker, root)| walker.begin(root, watch))
+            .collect();
         let mut walked = Walked {
             scans: Vec::with_capacity(roots.len()),
-            age: Duration::ZERO,
             took: Duration::ZERO,
+            is_unfinished: false,
         };
-        for walker in &mut self.0 {
-            walked.scans.push(match walker.end(must_end) {
+        for ((walker, root), begun) in self.0.iter_mut().zip(roots).zip(begun) {
+            let seen = begun.and_then(|()| walker.seen_since(now, root, watch, must_end));
+            walked.is_unfinished |= walker.walk.is_some();
+            walked.scans.push(match seen {
                 Ok(seen) => {
-                    let (age, took) = (
-                        now.saturating_duration_since(seen.began),
-                        seen.ended.saturating_duration_since(now),
-                    );
-                    walked.age = walked.age.max(age);
+                    let took = seen.ended.saturating_duration_since(now);
                     walked.took = walked.took.max(took);
                     seen.scan
                 }
-                Err(error) => Scan::lost(error),
+                Err(lost) => lost,
             });
         }
         walked
@@ -113,35 +112,54 @@ impl Walks {
 }
 
 impl Walker {
-    /// Begins a walk, unless one is under way.
-    fn begin(&mut self, root: &Arc<Root>, watch: Option<&Arc<Watch>>) {
+    /// Begins a walk, unless one is under way; gives the root as lost if that cannot be done.
+    fn begin(&mut self, root: &Arc<Root>, watch: Option<&Arc<Watch>>) -> Result<(), Scan> {
         if self.walk.is_none() {
             let known = std::mem::take(&mut self.manifests);
-            self.walk = Walk::begin(Arc::clone(root), watch.cloned(), known).ok();
+            let begun = Walk::begin(Arc::clone(root), watch.cloned(), known);
+            // There may be room for another thread in a moment.
+            let partial = |error| Scan {
+                is_partial: true,
+                ..Scan::lost(error)
+            };
+            self.walk = Some(begun.map_err(partial)?);
         }
+        Ok(())
     }
 
-    /// Ends the walk, if it gets answers or `must_end`; else it stays under way.
-    fn end(&mut self, must_end: bool) -> io::Result<Seen> {
-        let Some(walk) = self.walk.take() else {
-            return Err(io::Error::other("no thread can be started"));
-        };
-        match walk.end(must_end) {
-            Ok(mut seen) => {
-                self.manifests = std::mem::take(&mut seen.scan.manifests);
-                Ok(seen)
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                self.walk = Some(walk);
-                Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "it does not answer",
-                ))
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                Err(io::Error::other("it cannot be walked over"))
-            }
+    /// What a walk sees that begins `now` or later. One that is older, and has ended at last, is followed by another: much may have
+    /// happened since it looked.
+    fn seen_since(
+        &mut self,
+        now: Instant,
+        root: &Arc<Root>,
+        watch: Option<&Arc<Watch>>,
+        must_end: bool,
+    ) -> Result<Seen, Scan> {
+        let mut seen = self.end(must_end)?;
+        if seen.began < now {
+            self.begin(root, watch)?;
+            seen = self.end(must_end)?;
         }
+        Ok(seen)
+    }
+
+    /// Ends the walk, if it gets answers or `must_end`. Else it stays under way, and the root counts as lost.
+    fn end(&mut self, must_end: bool) -> Result<Seen, Scan> {
+        let walk = self.walk.take();
+        let ended = walk.as_ref().map(|walk| walk.end(must_end));
+        let error = match ended {
+            Some(Ok(mut seen)) => {
+                self.manifests = std::mem::take(&mut seen.scan.manifests);
+                return Ok(seen);
+            }
+            Some(Err(RecvTimeoutError::Timeout)) => {
+                self.walk = walk;
+                io::Error::new(io::ErrorKind::TimedOut, "it does not answer")
+            }
+            _ => io::Error::other("it cannot be walked over"),
+        };
+        Err(Scan::lost(error))
     }
 }
 
@@ -195,44 +213,37 @@ mod tests {
         }
     }
 
-    /// However long it takes, it goes on and is not begun anew.
+    /// However long it takes, it goes on; what it sees in the end is old.
     #[test]
-    fn a_walk_without_answers_is_taken_up_again() {
+    fn a_walk_without_answers_is_not_begun_anew_until_it_ends() {
         let folder = tempfile::tempdir().unwrap();
         let roots = ["none", "silent", "."].map(|name| Root::new(folder.path().join(name)));
         let (tell, silent) = walker(10);
         let mut walks = Walks(vec![Walker::default(), silent, Walker::default()]);
-        let began = Instant::now().checked_sub(Duration::from_secs(60));
-        let began = began.expect("after the beginning");
+        let began = Instant::now();
         let error = |scan: &Scan| scan.lost.as_ref().map(io::Error::kind);
         for _ in 0..2 {
             let walked = walks.over(&roots, None, false);
             let errors: Vec<_> = walked.scans.iter().map(error).collect();
             let (gone, silent) = (io::ErrorKind::NotFound, io::ErrorKind::TimedOut);
             assert_eq!(errors, [Some(gone), Some(silent), None]);
-            assert_eq!(walked.age, Duration::ZERO);
+            assert!(walked.is_unfinished);
         }
         tell.send(nothing(began)).unwrap();
         let walked = walks.over(&roots, None, false);
-        assert!(walked.scans[1].lost.is_none());
-        assert!(
-            walked.age >= Duration::from_secs(60),
-            "it is as old as that"
-        );
-        assert!(walked.took < Duration::from_secs(60));
-        let walked = walks.over(&roots, None, false);
-        let error = walked.scans[1].lost.as_ref().map(io::Error::kind);
-        assert_eq!(error, Some(io::ErrorKind::NotFound), "it is walked over");
+        assert!(!walked.is_unfinished);
+        let gone = Some(io::ErrorKind::NotFound);
+        assert_eq!(error(&walked.scans[1]), gone, "it is walked over again");
     }
 
     #[test]
     fn a_walk_is_waited_for_as_long_as_it_gets_answers() {
-        let (tell, mut begun) = walker(9);
+        let (tell, mut begun) = walker(7);
         let pulse = begun.walk.as_ref().unwrap().pulse.clone();
         thread::scope(|scope| {
             let walking = scope.spawn(move || {
                 pulse.beat();
-                thread::sleep(Duration::from_millis(1100));
+                thread::sleep(Duration::from_millis(3100));
                 tell.send(nothing(Instant::now())).unwrap();
             });
             assert!(begun.end(false).is_ok());
@@ -248,8 +259,8 @@ mod tests {
     fn a_walk_that_fails_is_not_waited_for() {
         for must_end in [false, true] {
             let mut failed = walker(0).1;
-            let error = failed.end(must_end).err().unwrap();
-            assert_eq!(error.kind(), io::ErrorKind::Other);
+            let error = failed.end(must_end).err().unwrap().lost;
+            assert_eq!(error.map(|error| error.kind()), Some(io::ErrorKind::Other));
             assert!(failed.walk.is_none());
         }
     }

@@ -4,7 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::disk::{Disk, Errno, Fault, WHOLE};
 use crate::fixture::{Blob, Image, Layer, Layout, Node as _};
@@ -426,4 +426,78 @@ fn what_a_disk_gave_once_comes_from_another_copy_when_it_fails() {
         });
         scene.assert_told_once();
     });
+}
+
+/// A server of one disk with an archive, which looks as often as it is told. They are dropped from the last to the first.
+fn lone(refresh: &str) -> Option<(Packages, Disk, Server)> {
+    let app = Layout::new().named(&image(200_000), APP).tar();
+    let packages = Packages::new().with("app.tar", app);
+    let disk = Disk::of(packages.path())?;
+    let options = ["--refresh", refresh, "--packages"];
+    let server = Setup::new().args(options).arg(disk.path()).start();
+    Some((packages, disk, server))
+}
+
+/// Puts an archive of `acme/NAME:1` into the folder.
+fn put(packages: &Packages, name: &str) {
+    let reference = format!("docker.io/acme/{name}:1");
+    let archive = Layout::new().named(&Image::new(name), &reference).tar();
+    packages.put(&format!("{name}.tar"), archive);
+}
+
+/// Waits longer than anything here takes, which is long.
+fn long_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(90), "{what}");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn status(server: &Server, name: &str) -> u16 {
+    server.get(&format!("/v2/acme/{name}/manifests/1")).status
+}
+
+/// A file that takes long to fail each time does not freeze the folder that it lies in.
+#[test]
+fn changes_beside_a_file_that_fails_slowly_are_seen() {
+    let Some((packages, disk, server)) = lone("1s") else {
+        return;
+    };
+    disk.fail("late.tar", Fault::Silent);
+    put(&packages, "late");
+    server.wait_for_stderr("takes long to be read");
+    put(&packages, "new");
+    packages.remove("app.tar");
+    long_until("what is new is served", || status(&server, "new") == 200);
+    assert_eq!(status(&server, "app"), 404);
+}
+
+/// Where nothing is looked for, what was left unfinished is looked at again all the same.
+#[test]
+fn what_was_left_unfinished_is_taken_up_without_being_asked() {
+    let Some((packages, disk, server)) = lone("0") else {
+        return;
+    };
+    disk.fail("late.tar", Fault::Silent);
+    put(&packages, "late");
+    server.signal("HUP");
+    server.wait_for_stderr("takes long to be read");
+    disk.recover();
+    long_until("it is served", || status(&server, "late") == 200);
+}
+
+/// What an old walk sees at last is not what is there now.
+#[test]
+fn who_asks_is_told_what_is_there_and_not_what_was() {
+    let Some((packages, disk, server)) = lone("0") else {
+        return;
+    };
+    disk.fail(WHOLE, Fault::Silent);
+    server.signal("HUP");
+    server.wait_for_stderr("it does not answer");
+    disk.recover();
+    put(&packages, "new");
+    server.signal("HUP");
+    long_until("it is served", || status(&server, "new") == 200);
 }

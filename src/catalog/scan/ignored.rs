@@ -41,7 +41,7 @@ const UNFINISHED: [&str; 19] = [
 ];
 
 /// Endings of the files in which programs note how much they have of the file of the same name without it, which is as
-/// long as it will be from the beginning: those of aria2 and of axel.
+/// long as it will be from the beginning, and has the name of an archive: those of aria2 and of axel.
 const NOTES: [&str; 2] = [".aria2", ".st"];
 
 /// What is not to be looked at of a folder.
@@ -56,7 +56,7 @@ impl Ignored {
         let noted = |note: &String| {
             let mut endings = NOTES.iter();
             let name = endings.find_map(|ending| note.strip_suffix(ending))?;
-            Some([name.to_owned(), note.clone()])
+            is_archive_name(name).then(|| [name.to_owned(), note.clone()])
         };
         Self {
             fetched: names.iter().filter_map(noted).flatten().collect(),
@@ -77,14 +77,4 @@ fn is_ignored(name: &str) -> bool {
         || name.starts_with('#') && name.ends_with('#')
         || SYSTEM_FOLDERS.contains(&name)
         || UNFINISHED.iter().any(|ending| lower.ends_with(ending))
-        || is_of_aws(name)
-}
-
-/// Whether `aws s3 cp` may be writing a file of this name: that of an archive, and eight random hexadecimal digits.
-fn is_of_aws(name: &str) -> bool {
-    name.rsplit_once('.').is_some_and(|(stem, random)| {
-        let is_hex = random.len() == 8 && random.bytes().all(|byte| byte.is_ascii_hexdigit());
-        // Digits alone are more likely to be a date.
-        is_hex && !random.bytes().all(|byte| byte.is_ascii_digit()) && is_archive_name(stem)
-    })
 }

@@ -23,7 +23,6 @@ const UNFINISHED: &[(&str, &str)] = &[
     ("fetched.tar.aria2", "aria2"),
     ("quick.tar", "axel"),
     ("quick.tar.st", "axel"),
-    ("app.tar.6eF5Cd0a", "aws s3 cp"),
     ("app.tar.dtapart", "DownThemAll"),
     ("app.tar.fdmdownload", "Free Download Manager"),
     ("app.tar.xltd", "Xunlei"),
