@@ -155,7 +155,7 @@ pub enum Fault {
     #[error("{}", lost(.0.as_ref(), *.1))]
     Lost(Option<io::Error>, usize),
     /// A root in which something new takes long to be read.
-    #[error("what is new in it takes long to be read, and is served after that")]
+    #[error("what is new in it takes long to be read, and no change in it is served before that")]
     Slow,
     /// A link whose target lies outside the packages folder.
     #[error("it is a link that leaves the folder, to {}", .0.display())]

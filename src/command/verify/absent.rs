@@ -60,13 +60,22 @@ fn found<'s>(snapshot: &'s Snapshot, wanted: &Wanted) -> Result<(View<'s>, &'s I
             Some((_, image)) => image,
             None => return Err(format!("{digest} is not here")),
         },
-        (None, _) => {
-            let tags = view.tags_by_version();
-            let tags: Vec<&str> = tags.iter().map(Tag::as_str).take(5).collect();
-            return Err(format!("no such tag is here, but {}", tags.join(", ")));
-        }
+        (None, _) => return Err(no_tag(&view, wanted)),
     };
     Ok((view, image))
+}
+
+/// That the tag which is wanted is not here, and which ones are.
+fn no_tag(view: &View<'_>, wanted: &Wanted) -> String {
+    let tags = view.tags_by_version();
+    let tags: Vec<&str> = tags.iter().map(Tag::as_str).take(5).collect();
+    let is_latest = wanted.tag().is_some_and(|tag| tag.as_str() == "latest");
+    let automatic = if is_latest {
+        "; a `latest` that only the server gives does not count"
+    } else {
+        ""
+    };
+    format!("no such tag is here, but {}{automatic}", tags.join(", "))
 }
 
 /// Why an image that is here does not count as being here, and whether that is told with the images; `None` if it counts.

@@ -67,6 +67,14 @@ fn a_list_tells_what_must_be_there() {
         "{said}"
     );
 
+    // The server gives the repository one, of which no image is named.
+    put(&["acme/app"]);
+    let said = as_json(&packages, &["--images", "images.txt"], 1);
+    assert_eq!(
+        said["absent"][0]["why"],
+        "no such tag is here, but 1; a `latest` that only the server gives does not count"
+    );
+
     put(&[OTHER]);
     let arm64 = ["--images", "images.txt", "--platform", "linux/arm64"];
     let said = as_json(&packages, &arm64, 1);
