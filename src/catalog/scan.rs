@@ -46,7 +46,7 @@ pub struct Scan {
     pub device: Option<u64>,
     /// Why the root itself could not be looked at, if that is so.
     pub lost: Option<io::Error>,
-    /// Something was not looked at for want of descriptors.
+    /// Something was not looked at for want of descriptors or threads.
     pub is_partial: bool,
     /// Of some files it takes long until a change shows: they are on another machine, or their times are coarse.
     pub is_slow: bool,
